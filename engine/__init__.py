@@ -1,0 +1,1 @@
+"""Engine of spinviz: classical spins coupled to electrons, without any screen."""
