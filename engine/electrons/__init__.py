@@ -1,0 +1,19 @@
+"""Electron solvers: from a matrix to energies and density matrices."""
+
+from engine.electrons.chebyshev import KernelPolynomial
+from engine.electrons.electrons import Electrons, ElectronSolver
+from engine.electrons.ensemble import Ensemble
+from engine.electrons.exact import ExactDiagonalization
+from engine.electrons.probes import Coloured, Identity, Probes, RandomPhase
+
+__all__ = [
+    "Coloured",
+    "Electrons",
+    "ElectronSolver",
+    "Ensemble",
+    "ExactDiagonalization",
+    "Identity",
+    "KernelPolynomial",
+    "Probes",
+    "RandomPhase",
+]

@@ -1,0 +1,267 @@
+"""Kernel polynomial method: the density matrix as the derivative of an estimated grand potential.
+
+Omega_est = sum_m c_m mu_m with c_m the Chebyshev coefficients of -T ln(1 + exp(-(e - mu)/T)) and mu_m estimated with
+probe columns; rho = d Omega_est / dh by the reverse recursion (engine.electrons.recursion). So the force is the gradient
+of the returned energy to rounding, for any number of moments and any probes. No kernel by default: the Fermi function is
+smooth at T > 0 and plain Chebyshev converges like exp(-pi T M / half_width). The Jackson kernel serves densities of
+states and T = 0.
+
+Cost: ``moments`` products of the matrix with the columns; memory (moments/2 + 4) vectors of all columns at once, split
+into chunks of columns that fit in ``memory``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from engine.block_matrix import BlockMatrix
+from engine.electrons import recursion, series
+from engine.electrons.electrons import Electrons, ElectronSolver
+from engine.electrons.ensemble import Ensemble, grand_potential, occupation, solve_chemical_potential
+from engine.electrons.probes import Probes, as_probes
+from engine.electrons.twists import check_twists, twist_mesh
+
+GRID_FACTOR = 4  # quadrature points per moment
+MOMENT_SLACK = 1e-3
+
+
+class _Problem(NamedTuple):
+    """One call, prepared: groups are (replica, twist, draw)."""
+
+    matrix: BlockMatrix
+    replica: torch.Tensor
+    twist: torch.Tensor
+    draw: torch.Tensor
+    phases: torch.Tensor
+    centre: float
+    half_width: float
+    columns: int
+    step: int
+
+
+class _Chunk(NamedTuple):
+    groups: slice
+    columns: slice
+
+
+@dataclass(frozen=True)
+class KernelPolynomial(ElectronSolver):
+    """Chebyshev solver.
+
+    Parameters
+    ----------
+    moments : M >= 4; the force error at temperature T falls like exp(-pi T M / half_width).
+    probes : "identity" (exact trace), a number of coloured columns, or a Probes object.
+    kernel : None (plain) or "jackson"; at T = 0 the Jackson kernel is always used.
+    twists : mesh of boundary twists, as in ExactDiagonalization.
+    window : (low, high) enclosing the spectrum; default: bounds that are always safe.
+    dtype : torch.complex64 or torch.complex128; default: the partner of the state's dtype.
+    memory : bytes for the stored vectors.
+
+    Raises ValueError for wrong numbers, or (from solve) when the window does not enclose the spectrum; MemoryError
+    when one column does not fit.
+    """
+
+    moments: int = 512
+    probes: Probes | int | str = "identity"
+    kernel: str | None = None
+    twists: tuple[int, ...] = (1, 1)
+    window: tuple[float, float] | None = None
+    dtype: torch.dtype | None = None
+    memory: int = 2**29
+
+    def __post_init__(self) -> None:
+        if int(self.moments) != self.moments or self.moments < 4:
+            raise ValueError(f"moments must be an integer >= 4, got {self.moments}")
+        if self.kernel not in (None, "jackson"):
+            raise ValueError(f'kernel must be None or "jackson", got {self.kernel!r}')
+        if self.window is not None and not (len(self.window) == 2 and self.window[0] < self.window[1]):
+            raise ValueError(f"window must be (low, high) with low < high, got {self.window}")
+        if self.dtype not in (None, torch.complex64, torch.complex128):
+            raise ValueError(f"dtype must be torch.complex64 or torch.complex128, got {self.dtype}")
+        object.__setattr__(self, "probes", as_probes(self.probes))
+        object.__setattr__(self, "twists", check_twists(self.twists))
+
+    @property
+    def order(self) -> int:
+        """Number of recursion steps: half the moments, rounded up."""
+        return (self.moments + 1) // 2
+
+    def solve(self, matrix: BlockMatrix, ensemble: Ensemble, step: int = 0) -> Electrons:
+        problem = self._prepare(matrix.to(self.dtype or matrix.onsite.dtype), step)
+        chunks = list(self._chunks(problem))
+        moments = matrix.onsite.new_zeros((len(problem.replica), 2 * self.order), dtype=torch.float64)
+        history = None
+        for chunk in chunks:
+            history = self._history(problem, chunk)
+            moments[chunk.groups] += recursion.doubled_moments(history)
+        _check_window(problem, moments)
+        mu, energies, number = self._equilibrium(problem, moments, ensemble)
+        coefficients = self._coefficients(problem, ensemble.temperature, mu)
+        onsite, _ = self._gradient(problem, chunks, coefficients, history if len(chunks) == 1 else None)
+        replicas = matrix.replicas
+        onsite = onsite.view(replicas, -1, self.probes.draws, *onsite.shape[1:]).mean(1)
+
+        def bonds() -> torch.Tensor:
+            return self._bonds(problem, chunks, coefficients)
+
+        def spectrum(points: torch.Tensor, broadening: float) -> torch.Tensor:
+            return self._density_of_states(problem, moments.view(replicas, -1, moments.shape[1]).mean(1), points)
+
+        return Electrons(
+            energies.mean(1), number, mu, onsite.mean(1), bonds, spectrum, problem.matrix,
+            _standard_error(energies), _standard_error(onsite),
+        )  # fmt: skip
+
+    def _prepare(self, matrix: BlockMatrix, step: int) -> _Problem:
+        device, real = matrix.onsite.device, matrix.onsite.real.dtype
+        thetas = twist_mesh(self.twists, matrix.lattice.dimension, real, device)
+        phases = matrix.twist_phases(thetas)
+        replica, twist, draw = (
+            x.reshape(-1)
+            for x in torch.meshgrid(
+                *(torch.arange(k, device=device) for k in (matrix.replicas, len(thetas), self.probes.draws)),
+                indexing="ij",
+            )
+        )
+        low, high = self.window or series.spectral_bounds(matrix)
+        columns = self.probes.columns(matrix.lattice, matrix.components)
+        return _Problem(matrix, replica, twist, draw, phases, (low + high) / 2, (high - low) / 2, columns, step)
+
+    def _chunks(self, problem: _Problem) -> Iterator[_Chunk]:
+        """Rectangles of groups and columns whose stored vectors fit in memory."""
+        per_column = (self.order + 6) * problem.matrix.size * problem.matrix.onsite.element_size()
+        fitting = self.memory // per_column
+        if fitting < 1:
+            raise MemoryError(
+                f"one column of {self.moments} moments needs {per_column / 2**20:.0f} MiB, the limit is "
+                f"{self.memory / 2**20:.0f} MiB; raise memory= or use fewer moments"
+            )
+        if fitting < problem.columns:
+            for g in range(len(problem.replica)):
+                for start in range(0, problem.columns, fitting):
+                    yield _Chunk(slice(g, g + 1), slice(start, min(start + fitting, problem.columns)))
+            return
+        rows = max(1, fitting // problem.columns)
+        for g in range(0, len(problem.replica), rows):
+            yield _Chunk(slice(g, min(g + rows, len(problem.replica))), slice(0, problem.columns))
+
+    def _scaled(self, problem: _Problem, groups: slice) -> recursion.ScaledMatrix:
+        phases = problem.phases[problem.twist[groups]]
+        return recursion.scaled_matrix(
+            problem.matrix, problem.replica[groups], phases, problem.centre, problem.half_width
+        )
+
+    def _history(self, problem: _Problem, chunk: _Chunk) -> torch.Tensor:
+        matrix = problem.matrix
+        drawn: dict[tuple[int, int], torch.Tensor] = {}
+        keys = list(zip(problem.twist[chunk.groups].tolist(), problem.draw[chunk.groups].tolist(), strict=True))
+        for twist, draw in dict.fromkeys(keys):
+            block = self.probes.block(matrix.lattice, matrix.components, problem.step, twist, draw, chunk.columns)
+            drawn[twist, draw] = torch.tensor(block, dtype=matrix.onsite.dtype, device=matrix.onsite.device)
+        probes = torch.stack([torch.stack([drawn[key].real, drawn[key].imag], 1) for key in keys])
+        return recursion.forward(self._scaled(problem, chunk.groups), probes, self.order)
+
+    def _gradient(
+        self, problem: _Problem, chunks: list[_Chunk], coefficients: torch.Tensor, kept: torch.Tensor | None,
+        pairs: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
+        """rho_ii (G, N, o, o) and, with ``pairs``, rho_ij (G, E, o, o)."""
+        o, dtype = problem.matrix.components, problem.matrix.onsite.dtype
+        groups, sites = len(problem.replica), problem.matrix.lattice.sites
+        onsite = torch.zeros((groups, sites, o, o), dtype=dtype, device=coefficients.device)
+        bonds = None if pairs is None else onsite.new_zeros((groups, len(pairs), o, o))
+        for chunk in chunks:
+            history = kept if kept is not None else self._history(problem, chunk)
+            scaled = self._scaled(problem, chunk.groups)
+            products, pair_products = recursion.reverse(scaled, history, coefficients[chunk.groups], pairs)
+            gradient = recursion.complex_form(products).unflatten(0, (-1, sites)) / problem.half_width
+            onsite[chunk.groups] += (gradient + gradient.mH) / 2
+            if bonds is not None and pair_products is not None:
+                pair = recursion.complex_form(pair_products).unflatten(0, (-1, bonds.shape[1]))
+                bonds[chunk.groups] += pair / (2 * problem.half_width)
+        return onsite, bonds
+
+    def _bonds(self, problem: _Problem, chunks: list[_Chunk], coefficients: torch.Tensor) -> torch.Tensor:
+        pairs = problem.matrix.lattice.tensor("bonds", problem.matrix.onsite.device)
+        _, bonds = self._gradient(problem, chunks, coefficients, None, pairs)
+        assert bonds is not None
+        phased = bonds * problem.phases[problem.twist].conj()[..., None, None]
+        return phased.unflatten(0, (problem.matrix.replicas, -1)).mean(1)
+
+    def _factors(self, temperature: float, device: torch.device) -> torch.Tensor:
+        """Damping factors for 2 order coefficients; those beyond ``moments`` are zero."""
+        kernel = "jackson" if temperature == 0 else self.kernel
+        factors = torch.zeros(2 * self.order, dtype=torch.float64, device=device)
+        factors[: self.moments] = series.damping_factors(kernel, self.moments, device)
+        return factors
+
+    def _grid(self, problem: _Problem) -> torch.Tensor:
+        points = series.grid(GRID_FACTOR * 2 * self.order, problem.matrix.onsite.device)
+        return problem.half_width * points + problem.centre
+
+    def _coefficients(self, problem: _Problem, temperature: float, mu: torch.Tensor) -> torch.Tensor:
+        """c_m of Omega for every group, (G, 2 order)."""
+        energies = self._grid(problem)
+        values = grand_potential(energies[None] - mu[:, None], temperature)
+        factors = self._factors(temperature, mu.device)
+        return (series.coefficients(values, 2 * self.order) * factors)[problem.replica]
+
+    def _equilibrium(
+        self, problem: _Problem, moments: torch.Tensor, ensemble: Ensemble
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """mu (B,), energies (B, draws), number (B,)."""
+        replicas, temperature = problem.matrix.replicas, ensemble.temperature
+        levels = self._grid(problem)[None]
+        weights = series.weights(moments * self._factors(temperature, moments.device), levels.shape[1])
+        weights = weights.view(replicas, -1, self.probes.draws, levels.shape[1]).mean(1)
+        mean, device = weights.mean(1), moments.device
+        if ensemble.chemical_potential is not None:
+            mu = torch.full((replicas,), ensemble.chemical_potential, dtype=torch.float64, device=device)
+        else:
+            assert ensemble.filling is not None
+            target = torch.full((replicas,), ensemble.filling * problem.matrix.size, dtype=torch.float64, device=device)
+            mu = solve_chemical_potential(levels.expand(replicas, -1), mean, target, temperature)
+        shifted = (levels - mu[:, None])[:, None]
+        energies = (weights * grand_potential(shifted, temperature)).sum(2)
+        number = (mean * occupation(shifted[:, 0], temperature)).sum(1)
+        if ensemble.filling is not None:
+            energies = energies + (mu * ensemble.filling * problem.matrix.size)[:, None]
+        return mu, energies, number
+
+    def _density_of_states(self, problem: _Problem, moments: torch.Tensor, energies: torch.Tensor) -> torch.Tensor:
+        x = (energies - problem.centre) / problem.half_width
+        inside = x.abs() < 1
+        angle = torch.arccos(torch.where(inside, x, torch.zeros_like(x)))
+        orders = torch.arange(moments.shape[1], dtype=torch.float64, device=moments.device)
+        factors = 2 * series.jackson(moments.shape[1], moments.device)
+        factors[0] /= 2
+        total = (moments * factors) @ torch.cos(orders[:, None] * angle[None, :])
+        density = total / (math.pi * problem.half_width * torch.sin(angle) * problem.matrix.lattice.sites)
+        return torch.where(inside, density, torch.zeros_like(density))
+
+
+def _standard_error(draws: torch.Tensor) -> torch.Tensor | None:
+    """Standard error of the mean over draws (B, D, ...); None for a single draw, which has no spread."""
+    count = draws.shape[1]
+    if count < 2:
+        return None
+    deviation = (draws - draws.mean(1, keepdim=True)).abs()
+    return ((deviation**2).sum(1) / (count * (count - 1))).sqrt()
+
+
+def _check_window(problem: _Problem, moments: torch.Tensor) -> None:
+    """|mu_m| <= mu_0 holds for any spectrum inside the window; outside, the recursion grows exponentially."""
+    worst = float((moments.abs().amax(1) / moments[:, 0].clamp(min=1e-300)).amax())
+    if not worst <= 1 + MOMENT_SLACK:
+        low, high = problem.centre - problem.half_width, problem.centre + problem.half_width
+        safe = series.spectral_bounds(problem.matrix)
+        raise ValueError(
+            f"the spectrum exceeds the window ({low:.4g}, {high:.4g}): moments grew to {worst:.3g} of their bound; "
+            f"use window=None or one that contains {safe}"
+        )

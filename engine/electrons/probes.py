@@ -1,0 +1,181 @@
+"""Probe vectors for stochastic traces: blocks R with R R+ = 1 exactly (identity) or on average.
+
+* Identity: all basis vectors; the trace is exact for any number of moments.
+* RandomPhase: every column is spread over all sites with phases 1, i, -1, -i. Error of the trace ~ 1/sqrt(columns).
+* Coloured: sites are coloured so that equal colours are far apart; a column lives on one colour and one spin
+  component, so that only the density matrix between distant sites of one colour contaminates the estimate
+  (Wang, Barros, Chern, Maslov, Batista, J. Chem. Phys. 148, 094107 (2018)).
+
+A draw is a pure function of (seed, step, twist, draw); independent draws give the error estimate.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from engine.lattice import Lattice
+from engine.noise import Noise
+
+PROBE_STREAM = 1
+PHASES = np.array([1, 1j, -1, -1j])
+
+
+class Probes(ABC):
+    """A family of probe blocks; frozen dataclasses."""
+
+    draws: int
+
+    @abstractmethod
+    def columns(self, lattice: Lattice, components: int) -> int:
+        """Columns of one draw, S."""
+
+    @abstractmethod
+    def block(
+        self, lattice: Lattice, components: int, step: int, twist: int, draw: int, span: slice
+    ) -> np.ndarray:
+        """Columns ``span`` of one draw: complex (N, o, s)."""
+
+
+@dataclass(frozen=True)
+class Identity(Probes):
+    """All N o basis vectors: deterministic."""
+
+    draws = 1
+
+    def columns(self, lattice: Lattice, components: int) -> int:
+        return lattice.sites * components
+
+    def block(self, lattice: Lattice, components: int, step: int, twist: int, draw: int, span: slice) -> np.ndarray:
+        size = lattice.sites * components
+        chosen = np.arange(size)[span]
+        out = np.zeros((size, len(chosen)), dtype=np.complex64)
+        out[chosen, np.arange(len(chosen))] = 1
+        return out.reshape(lattice.sites, components, -1)
+
+
+@dataclass(frozen=True)
+class RandomPhase(Probes):
+    """``count`` columns of random phases over the whole lattice, in ``draws`` independent groups."""
+
+    count: int
+    seed: int = 0
+    draws: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self.count, self.draws, self.seed)
+
+    def columns(self, lattice: Lattice, components: int) -> int:
+        return self.count // self.draws
+
+    def block(self, lattice: Lattice, components: int, step: int, twist: int, draw: int, span: slice) -> np.ndarray:
+        shape = (lattice.sites, components, self.count // self.draws)
+        phases = _phases(self.seed, step, twist, draw, shape)
+        return (phases / np.sqrt(shape[-1]))[..., span].astype(np.complex64)
+
+
+@dataclass(frozen=True)
+class Coloured(Probes):
+    """``count`` columns = colours x spin components x draws, coloured by distance."""
+
+    count: int
+    seed: int = 0
+    draws: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self.count, self.draws, self.seed)
+
+    def columns(self, lattice: Lattice, components: int) -> int:
+        colours, rest = divmod(self.count // self.draws, components)
+        if rest or colours < 1:
+            raise ValueError(
+                f"coloured probes need a multiple of {components} columns in each of {self.draws} draws "
+                f"(one per colour and spin), got {self.count}; use for example {2 * components * self.draws * 8}"
+            )
+        return self.count // self.draws
+
+    def block(self, lattice: Lattice, components: int, step: int, twist: int, draw: int, span: slice) -> np.ndarray:
+        columns = self.columns(lattice, components)
+        colours = colouring(lattice, columns // components)
+        phases = _phases(self.seed, step, twist, draw, (lattice.sites, components))
+        out = np.zeros((lattice.sites, components, columns), dtype=np.complex64)
+        for component in range(components):
+            out[np.arange(lattice.sites), component, colours * components + component] = phases[:, component]
+        return out[..., span]
+
+
+def as_probes(probes: Probes | int | str) -> Probes:
+    """Probes from a short form: "identity", or a number of coloured columns. Raises ValueError otherwise."""
+    if isinstance(probes, Probes):
+        return probes
+    if probes == "identity":
+        return Identity()
+    if isinstance(probes, int) and not isinstance(probes, bool):
+        return Coloured(probes)
+    raise ValueError(f'probes must be "identity", a number of coloured columns, or a Probes object, got {probes!r}')
+
+
+def colouring(lattice: Lattice, colours: int) -> np.ndarray:
+    """A colour 0..colours-1 for every site (N,), equal colours as far apart as possible.
+
+    Regular lattices: the sublattice of index ``colours`` with the largest minimum distance among those that fit the
+    periods. Otherwise: greedy, farthest colour first.
+    """
+    if colours >= lattice.sites:
+        return np.arange(lattice.sites)
+    best = None
+    if lattice.is_regular:
+        for a, shift, b in _sublattices(colours, lattice.shape):
+            distance = _minimum_distance(np.array([[a, shift], [0, b]]) @ lattice.primitive_vectors)
+            if best is None or distance > best[0] + 1e-9:
+                best = (distance, a, shift, b)
+    if best is None:
+        return _greedy_colouring(lattice, colours)
+    _, a, shift, b = best
+    n1, n2 = lattice.cells.T
+    return (n1 % a) * b + (n2 - shift * (n1 // a)) % b
+
+
+def _sublattices(index: int, shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Hermite normal forms (a, shift, b): vectors (a, shift) and (0, b), a b = index, that contain both periods."""
+    forms = []
+    for a in (a for a in range(1, index + 1) if index % a == 0):
+        b = index // a
+        for shift in range(b):
+            if shape[0] % a == 0 and (shift * (shape[0] // a)) % b == 0 and shape[1] % b == 0:
+                forms.append((a, shift, b))
+    return forms
+
+
+def _minimum_distance(vectors: np.ndarray) -> float:
+    reach = np.stack(np.meshgrid(*[np.arange(-6, 7)] * 2, indexing="ij"), -1).reshape(-1, 2)
+    lengths = np.linalg.norm(reach[np.any(reach != 0, axis=1)] @ vectors, axis=1)
+    return float(lengths.min())
+
+
+def _greedy_colouring(lattice: Lattice, colours: int) -> np.ndarray:
+    """Visit the sites in order; take the colour whose nearest member is farthest away."""
+    inverse = np.linalg.inv(lattice.periods)
+    nearest = np.full((colours, lattice.sites), np.inf)
+    colour = np.zeros(lattice.sites, dtype=np.int64)
+    for site in range(lattice.sites):
+        colour[site] = int(np.argmax(nearest[:, site]))
+        offset = (lattice.positions - lattice.positions[site]) @ inverse
+        distance = np.linalg.norm((offset - np.round(offset)) @ lattice.periods, axis=1)
+        nearest[colour[site]] = np.minimum(nearest[colour[site]], distance)
+    return colour
+
+
+def _phases(seed: int, step: int, twist: int, draw: int, shape: tuple[int, ...]) -> np.ndarray:
+    stream = PROBE_STREAM + (twist << 16) + (draw << 40)
+    return PHASES[Noise(seed).generator(0, step, stream).integers(0, 4, size=shape)]
+
+
+def _check(count: int, draws: int, seed: int) -> None:
+    if count < 1 or draws < 1 or count % draws:
+        raise ValueError(f"probe columns must be a positive multiple of draws, got {count} columns in {draws} draws")
+    if seed < 0:
+        raise ValueError(f"seed must be >= 0, got {seed}")
