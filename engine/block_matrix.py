@@ -88,8 +88,8 @@ class BlockMatrix:
         columns = (pairs[:, 1, None, None] * o + inner[None, :]).expand(-1, o, o)
         dense = torch.zeros((*phased.shape[:2], n * n), dtype=blocks.dtype, device=blocks.device)
         dense.index_add_(2, (rows * n + columns).reshape(-1), phased.flatten(2))
-        dense = dense.view(*phased.shape[:2], n, n)
-        return dense + dense.mH
+        dense.index_add_(2, (columns * n + rows).reshape(-1), phased.conj().resolve_conj().flatten(2))
+        return dense.view(*phased.shape[:2], n, n)
 
     def add_onsite(self, dense: torch.Tensor) -> torch.Tensor:
         """Add the on-site blocks (B, ...) in place to dense matrices (B, K, n, n)."""

@@ -135,7 +135,7 @@ class KernelPolynomial(ElectronSolver):
 
     def _chunks(self, problem: _Problem) -> Iterator[_Chunk]:
         """Rectangles of groups and columns whose stored vectors fit in memory."""
-        per_column = (self.order + 6) * problem.matrix.size * problem.matrix.onsite.element_size()
+        per_column = (self.order + 6 + 2 * recursion.COLLECTED) * problem.matrix.size * problem.matrix.onsite.element_size()
         fitting = self.memory // per_column
         if fitting < 1:
             raise MemoryError(
@@ -151,7 +151,7 @@ class KernelPolynomial(ElectronSolver):
         for g in range(0, len(problem.replica), rows):
             yield _Chunk(slice(g, min(g + rows, len(problem.replica))), slice(0, problem.columns))
 
-    def _scaled(self, problem: _Problem, groups: slice) -> recursion.ScaledMatrix:
+    def _scaled(self, problem: _Problem, groups: slice) -> torch.Tensor:
         phases = problem.phases[problem.twist[groups]]
         return recursion.scaled_matrix(
             problem.matrix, problem.replica[groups], phases, problem.centre, problem.half_width

@@ -7,6 +7,7 @@ rho_ii adds 8 n^2. Matrices are diagonalized in chunks that fit in ``memory`` by
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,7 @@ from engine.electrons.ensemble import (
 )
 from engine.electrons.twists import check_twists, twist_mesh
 
+NEGLIGIBLE_OCCUPATION = 1e-16
 WORKSPACE_MATRICES = 6  # matrix, eigenvectors and LAPACK/cuSOLVER workspace of one divide-and-conquer solve
 
 
@@ -133,9 +135,22 @@ def _dense(matrix: BlockMatrix, dense: torch.Tensor, piece: tuple[slice, slice])
     return part.add_onsite(bonds[:, piece[1]].expand(part.replicas, -1, -1, -1).clone())
 
 
-def _diagonalize(matrix: BlockMatrix, dense: torch.Tensor, piece: tuple[slice, slice]) -> tuple[torch.Tensor, torch.Tensor]:
-    values, vectors = torch.linalg.eigh(_dense(matrix, dense, piece))
-    return values, vectors
+def _diagonalize(
+    matrix: BlockMatrix, dense: torch.Tensor, piece: tuple[slice, slice]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Levels and eigenvectors of one piece, (b, k, n) and (b, k, n, n).
+
+    On the CPU the matrices are shared out among single-threaded workers: LAPACK does not speed up inside one small
+    matrix. A worker's thread count is its own and leaves the caller's as it was.
+    """
+    matrices = _dense(matrix, dense, piece)
+    flat, workers = matrices.flatten(0, 1), torch.get_num_threads()
+    if matrices.device.type != "cpu" or len(flat) == 1 or workers == 1:
+        return torch.linalg.eigh(matrices)
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        parts = list(pool.map(torch.linalg.eigh, flat.chunk(workers)))
+    values, vectors = (torch.cat(part) for part in zip(*parts, strict=True))
+    return values.view(matrices.shape[:-1]), vectors.view_as(matrices)
 
 
 def _equilibrium(levels: torch.Tensor, ensemble: Ensemble) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -161,7 +176,16 @@ def _equilibrium(levels: torch.Tensor, ensemble: Ensemble) -> tuple[torch.Tensor
 
 
 def _onsite(vectors: torch.Tensor, occupations: torch.Tensor, components: int) -> torch.Tensor:
-    """sum over twists and levels of f psi_ia psi*_ib: (B, N, o, o). rho_ab = <c+_b c_a>."""
-    sites = vectors.unflatten(-2, (-1, components))
-    weighted = sites * occupations.to(vectors.dtype)[:, :, None, None, :]
-    return torch.einsum("bkian,bkicn->biac", weighted, sites.conj())
+    """sum over twists and levels of f psi_ia psi*_ib: (B, N, o, o). rho_ab = <c+_b c_a>.
+
+    Levels ascend, so those above the last occupied one are left out.
+    """
+    occupied = int((occupations > NEGLIGIBLE_OCCUPATION).sum(-1).max())
+    weighted = vectors[..., :occupied] * occupations[..., None, :occupied].sqrt().to(vectors.dtype)
+    sites = weighted.unflatten(-2, (-1, components))
+    density = vectors.new_zeros((*sites.shape[:1], sites.shape[2], components, components))
+    for a in range(components):
+        for b in range(a + 1):
+            density[..., a, b] = torch.linalg.vecdot(sites[..., b, :], sites[..., a, :]).sum(1)
+            density[..., b, a] = density[..., a, b].conj()
+    return density

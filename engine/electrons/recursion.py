@@ -11,55 +11,39 @@ and rho = dE/dh = (1/half_width) sum_m 2 lambda_{m+1} alpha_m+ (hermitian part; 
 of the estimate itself, for any number of moments and any R (Barros, Kato, PRB 88, 235101 (2013)).
 
 Memory layout: (G, N, 2, o, S) real: group (replica x twist x draw), site, real/imaginary part, component, column.
-Hopping that is real and blind to the spin acts on (G N, 2 o S) as one sparse product; with a twist, on (2 G N, o S).
-The on-site blocks act as real 2o x 2o matrices.
+2 X acts as one real sparse matrix on the (G N 2 o) rows: hopping that is real and blind to the spin costs one
+multiplication per neighbour and real number. Outer products are collected for several m before they are multiplied,
+which makes the small matrix products long.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 
 from engine.block_matrix import BlockMatrix
 from engine.sparse import csr_matrix
 
-
-@dataclass(frozen=True, eq=False)
-class ScaledMatrix:
-    """2 X in real form: ``hopping`` sparse CSR on rows of one group set, ``onsite`` (G N, 2o, 2o)."""
-
-    hopping: torch.Tensor
-    onsite: torch.Tensor
-    rows: int
-
-    def accumulate(self, out: torch.Tensor, vector: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
-        """out * beta + 2 X vector in place, with beta = -1; ``scale`` multiplies the product."""
-        shape = (self.rows, -1)
-        out.view(shape).addmm_(self.hopping, vector.view(shape), beta=-1, alpha=scale)
-        width = self.onsite.shape[-1]
-        blocks = (self.onsite.shape[0], width, -1)
-        out.view(blocks).baddbmm_(self.onsite, vector.view(blocks), alpha=scale)
-        return out
+COLLECTED = 16  # recursion steps whose outer products are multiplied together
 
 
 def scaled_matrix(
     matrix: BlockMatrix, replica: torch.Tensor, phases: torch.Tensor, centre: float, half_width: float
-) -> ScaledMatrix:
-    """2 X of groups with replica index (G,) and twist phases (G, E)."""
-    groups, sites, o = len(replica), matrix.lattice.sites, matrix.components
-    identity = torch.eye(o, dtype=matrix.onsite.dtype, device=matrix.onsite.device)
-    onsite = (matrix.onsite[replica] - centre * identity) * (2 / half_width)
-    pairs = matrix.lattice.tensor("bonds", onsite.device)
-    if matrix.bond.ndim == 1 and not bool((phases.imag != 0).any()):
-        blocks = (matrix.bond * phases.real)[..., None, None]
-    elif matrix.bond.ndim == 1:
-        blocks = real_form((matrix.bond * phases)[..., None, None])
-    else:
-        bond = matrix.bond[replica] if matrix.bond.shape[0] > 1 else matrix.bond
-        blocks = real_form(bond * phases[..., None, None])
-    hopping = _sparse(blocks * (2 / half_width), pairs, groups, sites)
-    return ScaledMatrix(hopping, real_form(onsite).flatten(0, 1).contiguous(), hopping.shape[0])
+) -> torch.Tensor:
+    """2 X in real form for groups with replica index (G,) and twist phases (G, E): CSR (2 o G N, 2 o G N)."""
+    o, device = matrix.components, matrix.onsite.device
+    identity = torch.eye(o, dtype=matrix.onsite.dtype, device=device)
+    onsite = real_form(matrix.onsite[replica] - centre * identity) * (2 / half_width)
+    bond = matrix.bond_blocks()
+    bond = real_form((bond[replica] if bond.shape[0] > 1 else bond) * phases[..., None, None]) * (2 / half_width)
+    sites = torch.arange(matrix.lattice.sites, device=device)
+    pairs = matrix.lattice.tensor("bonds", device)
+    entries = [
+        _entries(onsite, sites, sites, matrix.lattice.sites),
+        _entries(bond, pairs[:, 0], pairs[:, 1], matrix.lattice.sites),
+        _entries(bond.mT, pairs[:, 1], pairs[:, 0], matrix.lattice.sites),
+    ]
+    row, column, value = (torch.cat(parts) for parts in zip(*entries, strict=True))
+    return csr_matrix(row, column, value, 2 * o * len(replica) * matrix.lattice.sites)
 
 
 def real_form(blocks: torch.Tensor) -> torch.Tensor:
@@ -67,42 +51,53 @@ def real_form(blocks: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.cat([blocks.real, -blocks.imag], -1), torch.cat([blocks.imag, blocks.real], -1)], -2)
 
 
-def _sparse(blocks: torch.Tensor, pairs: torch.Tensor, groups: int, sites: int) -> torch.Tensor:
-    """Block-diagonal symmetric CSR from bond blocks (G, E, p, p)."""
-    p = blocks.shape[-1]
-    blocks = blocks.expand(groups, -1, -1, -1)
+def _entries(
+    blocks: torch.Tensor, start: torch.Tensor, end: torch.Tensor, sites: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Coordinates and values of the non-zero elements of blocks (G, E, p, p) at (start, end)."""
+    groups, _, p, _ = blocks.shape
     offset = torch.arange(groups, device=blocks.device)[:, None] * sites
-    start, end = ((pairs[:, k] + offset) * p for k in (0, 1))
     inner = torch.arange(p, device=blocks.device)
-    row = (start[..., None, None] + inner[:, None]).expand(-1, -1, p, p).reshape(-1)
-    column = (end[..., None, None] + inner[None, :]).expand(-1, -1, p, p).reshape(-1)
-    value, size = blocks.reshape(-1), groups * sites * p
-    return csr_matrix(torch.cat([row, column]), torch.cat([column, row]), torch.cat([value, value]), size)
+    row = (((start + offset) * p)[..., None, None] + inner[:, None]).expand(-1, -1, p, p)
+    column = (((end + offset) * p)[..., None, None] + inner[None, :]).expand(-1, -1, p, p)
+    keep = blocks != 0
+    return row[keep], column[keep], blocks[keep]
 
 
-def forward(matrix: ScaledMatrix, probes: torch.Tensor, order: int) -> torch.Tensor:
+def _recur(matrix: torch.Tensor, out: torch.Tensor, vector: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+    """out <- 2 X vector * scale - out, in place."""
+    rows = matrix.shape[0]
+    out.view(rows, -1).addmm_(matrix, vector.view(rows, -1), beta=-1, alpha=scale)
+    return out
+
+
+def forward(matrix: torch.Tensor, probes: torch.Tensor, order: int) -> torch.Tensor:
     """All vectors alpha_0 .. alpha_order, (order + 1, G, N, 2, o, S)."""
     history = torch.empty((order + 1, *probes.shape), dtype=probes.dtype, device=probes.device)
     history[0] = probes
-    matrix.accumulate(history[1].zero_(), history[0], 0.5)
+    _recur(matrix, history[1].zero_(), history[0], 0.5)
     for m in range(1, order):
-        matrix.accumulate(history[m + 1].copy_(history[m - 1]), history[m])
+        _recur(matrix, history[m + 1].copy_(history[m - 1]), history[m])
     return history
 
 
 def doubled_moments(history: torch.Tensor) -> torch.Tensor:
     """mu_0 .. mu_{2 order - 1}, (G, 2 order) float64."""
-    order, groups = history.shape[0] - 1, history.shape[1]
-    flat = history.view(order + 1, groups, 1, -1)
-    even = torch.stack([torch.matmul(flat[m], flat[m].mT).view(groups) for m in range(order)], 1).double()
-    odd = torch.stack([torch.matmul(flat[m + 1], flat[m].mT).view(groups) for m in range(order)], 1).double()
+    flat = history.flatten(2)
+    even, odd = _dot(flat[:-1], flat[:-1]), _dot(flat[1:], flat[:-1])
     even = torch.cat([even[:, :1], 2 * even[:, 1:] - even[:, :1]], 1)
     odd = torch.cat([odd[:, :1], 2 * odd[:, 1:] - odd[:, :1]], 1)
     return torch.stack([even, odd], 2).flatten(1)
 
 
+def _dot(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Scalar products of (m, G, n) vectors, (G, m) float64."""
+    rows = [torch.dot(a, b) for a, b in zip(left.flatten(0, 1), right.flatten(0, 1), strict=True)]
+    return torch.stack(rows).view(left.shape[:2]).T.double()
+
+
 def reverse(
-    matrix: ScaledMatrix, history: torch.Tensor, series: torch.Tensor, pairs: torch.Tensor | None = None
+    matrix: torch.Tensor, history: torch.Tensor, series: torch.Tensor, pairs: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Gradient of sum_m c_m mu_m with respect to X.
 
@@ -111,22 +106,29 @@ def reverse(
     """
     order, groups = history.shape[0] - 1, history.shape[1]
     mixing = _mixing(series, order).to(history.dtype)
-    sites, width, columns = history.shape[2], 2 * history.shape[4], history.shape[5]
+    sites, width = history.shape[2], 2 * history.shape[4]
     onsite = history.new_zeros((groups * sites, width, width))
     bonds = None if pairs is None else history.new_zeros((groups * len(pairs), width, width))
     later, current = torch.zeros_like(history[0]), torch.zeros_like(history[0])
+    left = history.new_empty((groups * sites, width, COLLECTED, history.shape[5]))
+    right = torch.empty_like(left)
+    filled = 0
     for m in range(order, 0, -1):
         # lambda_m = mixing . (alpha_{m-1}, alpha_m, alpha_{m+1}) + 2 X lambda_{m+1} - lambda_{m+2}
-        later = matrix.accumulate(later, current) if m < order else later
+        later = _recur(matrix, later, current) if m < order else later
         stop = min(m + 2, order + 1)
         sources = history[m - 1 : stop].view(stop - m + 1, groups, -1).transpose(0, 1)
         later.view(groups, 1, -1).baddbmm_(mixing[:, m : m + 1, : stop - m + 1], sources)
         later, current = current, later
-        weight = 2.0 if m > 1 else 1.0
-        left, right = current.view(-1, width, columns), history[m - 1].view(-1, width, columns)
-        onsite.baddbmm_(left, right.mT, alpha=weight)
-        if bonds is not None and pairs is not None:
-            _add_bonds(bonds, left, right, pairs, sites, weight)
+        torch.mul(current.view(left[:, :, 0].shape), 2.0 if m > 1 else 1.0, out=left[:, :, filled])
+        right[:, :, filled] = history[m - 1].view(left[:, :, 0].shape)
+        filled += 1
+        if filled == COLLECTED or m == 1:
+            parts = left[:, :, :filled].flatten(2), right[:, :, :filled].flatten(2)
+            onsite.baddbmm_(parts[0], parts[1].mT)
+            if bonds is not None and pairs is not None:
+                _add_bonds(bonds, *parts, pairs, sites)
+            filled = 0
     return onsite, bonds
 
 
@@ -141,14 +143,12 @@ def _mixing(series: torch.Tensor, order: int) -> torch.Tensor:
     return mixing
 
 
-def _add_bonds(
-    bonds: torch.Tensor, left: torch.Tensor, right: torch.Tensor, pairs: torch.Tensor, sites: int, weight: float
-) -> None:
+def _add_bonds(bonds: torch.Tensor, left: torch.Tensor, right: torch.Tensor, pairs: torch.Tensor, sites: int) -> None:
     groups = left.shape[0] // sites
     offset = torch.arange(groups, device=left.device)[:, None] * sites
     start, end = ((pairs[:, k] + offset).reshape(-1) for k in (0, 1))
-    bonds.baddbmm_(left[start], right[end].mT, alpha=weight)
-    bonds.baddbmm_(right[start], left[end].mT, alpha=weight)
+    bonds.baddbmm_(left[start], right[end].mT)
+    bonds.baddbmm_(right[start], left[end].mT)
 
 
 def complex_form(products: torch.Tensor) -> torch.Tensor:
