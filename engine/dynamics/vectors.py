@@ -1,0 +1,54 @@
+"""Three-vectors stored component first: (3, B, N), the memory order in which a step computes.
+
+Spins are *seen* as (B, N, 3) everywhere else; :func:`sites_last` and :func:`components_first` only change the view
+when the memory already has this order. A cross product then needs two operations on long contiguous rows.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from engine.state import SpinState
+
+
+def components_first(vectors: torch.Tensor) -> torch.Tensor:
+    """(B, N, 3) -> contiguous (3, B, N); copies only when the memory has another order."""
+    return vectors.movedim(-1, 0).contiguous()
+
+
+def sites_last(vectors: torch.Tensor) -> torch.Tensor:
+    """(3, B, N) -> (B, N, 3), a view."""
+    return vectors.movedim(0, -1)
+
+
+def in_step_order(state: SpinState) -> SpinState:
+    """The same state with spins in component-first memory, so that results do not depend on where it came from."""
+    if state.spin.movedim(-1, 0).is_contiguous():
+        return state
+    return state.with_spin(sites_last(components_first(state.spin)))
+
+
+def wrapped(vectors: torch.Tensor) -> torch.Tensor:
+    """(3, B, N) -> (5, B, N): x, y, z, x, y, from which both cyclic shifts are slices."""
+    return torch.cat((vectors, vectors[:2]))
+
+
+def cross(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """left x right (3, B, N) of two wrapped (5, B, N) fields."""
+    return torch.addcmul(left[1:4] * right[2:5], left[2:5], right[1:4], value=-1)
+
+
+def normalised(vectors: torch.Tensor) -> torch.Tensor:
+    """Unit vectors (3, B, N)."""
+    return vectors * (vectors * vectors).sum(0).rsqrt_()
+
+
+def rotated(spin: torch.Tensor, axis: torch.Tensor) -> torch.Tensor:
+    """Cayley rotation: the S' that solves S' - S = (S + S')/2 x A, for A = ``axis``; all (3, B, N).
+
+    With b = A/2 and u = S + S x b:  S' = S + 2/(1 + b^2) u x b. The length of S is kept to rounding.
+    """
+    half = wrapped(axis * 0.5)
+    inclined = spin + cross(wrapped(spin), half)
+    weight = (half[:3] * half[:3]).sum(0).add_(1).reciprocal_().mul_(2)
+    return torch.addcmul(spin, cross(wrapped(inclined), half), weight)
