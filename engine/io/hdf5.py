@@ -61,7 +61,9 @@ def _growing(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dty
     else:
         chunk = (1, rows, *shape[1:])
     chunk = tuple(max(1, length) for length in chunk)
-    group.create_dataset(name, (0, *shape), maxshape=(None, *(length or None for length in shape)), chunks=chunk, dtype=dtype)
+    group.create_dataset(
+        name, (0, *shape), maxshape=(None, *(length or None for length in shape)), chunks=chunk, dtype=dtype
+    )
 
 
 def check_arrays(path: Path, arrays: list[h5py.Dataset]) -> None:

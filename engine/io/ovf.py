@@ -84,7 +84,9 @@ def read_ovf(path: str | os.PathLike[str], lattice: Lattice | None = None) -> Fr
     field = read_vector_field(path)
     lattice = lattice or field.lattice or _square_lattice(path, field)
     if lattice.sites != len(field.vectors):
-        raise ValueError(f"{path} has {len(field.vectors)} points, the lattice {lattice.sites} sites; give the right one")
+        raise ValueError(
+            f"{path} has {len(field.vectors)} points, the lattice {lattice.sites} sites; give the right one"
+        )
     if field.nodes is not None and lattice.kind == "square" and field.nodes[:2] == lattice.shape:
         vectors = field.vectors.reshape(field.nodes[1], field.nodes[0], 3).transpose(1, 0, 2).reshape(-1, 3)
     else:
@@ -185,7 +187,9 @@ def _read_data(path: Path, file: BinaryIO, kind: str, points: int, columns: int)
         dtype = np.dtype(f"<f{size}")
         raw = file.read(size * (count + 1))
         if len(raw) < size * (count + 1):
-            raise ValueError(f"{path} is truncated: {points} points promised, {max(len(raw) // size - 1, 0)} numbers came")
+            raise ValueError(
+                f"{path} is truncated: {points} points promised, {max(len(raw) // size - 1, 0)} numbers came"
+            )
         numbers = np.frombuffer(raw, dtype)
         if numbers[0] != CHECK_VALUES[size]:
             raise ValueError(f"{path} has check value {numbers[0]}, expected {CHECK_VALUES[size]}: wrong byte order?")
@@ -230,7 +234,9 @@ def _described_lattice(path: Path, header: dict[str, str], points: int) -> Latti
 def _square_lattice(path: str | os.PathLike[str], field: VectorField) -> Lattice:
     if field.nodes is None or field.nodes[2] != 1:
         what = "an irregular mesh" if field.nodes is None else f"{field.nodes[2]} layers"
-        raise ValueError(f"{path} has {what}: its lattice is not known; give lattice=, or a rectangular file of one layer")
+        raise ValueError(
+            f"{path} has {what}: its lattice is not known; give lattice=, or a rectangular file of one layer"
+        )
     return square(*field.nodes[:2])
 
 

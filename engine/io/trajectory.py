@@ -136,7 +136,7 @@ class TrajectoryWriter:
                     f"{sorted(self._names)}; ask for the same ones or write to another file"
                 )
             self._frames = int(np.searchsorted(old.steps, frame.step))
-            rewrite = old.interrupted or self._frames < len(old)
+            rewrite = old.interrupted or self._frames < len(old) - 1  # a repeated last frame is overwritten in place
             if rewrite:
                 _copy_frames(old, _temporary(self.path), self._frames)
         if rewrite:

@@ -111,7 +111,9 @@ def test_killed_writer_leaves_every_flushed_frame(tmp_path: Path, milliseconds: 
             assert (frame.observables["energy"] == -index / 2).all()
         count, old = len(trajectory), trajectory[-1]
     with TrajectoryWriter(path, append=True) as writer:  # and the run can go on in the same file
-        writer.write(Frame(count, old.time + 0.1, old.spin + 1, old.lattice, {"energy": old.observables["energy"] - 0.5}))
+        writer.write(
+            Frame(count, old.time + 0.1, old.spin + 1, old.lattice, {"energy": old.observables["energy"] - 0.5})
+        )
     with read_trajectory(path) as trajectory:
         assert len(trajectory) == count + 1 and not trajectory.interrupted
         assert (trajectory[-1].spin == count).all() and same(trajectory[-2], old)
@@ -168,7 +170,11 @@ def test_foreign_and_damaged_files_are_refused(tmp_path: Path) -> None:
             writer.write(make_frame(lattice, step))
     whole = path.read_bytes()
     damaged = tmp_path / "damaged.h5"
-    for content, message in ((whole[: len(whole) // 2], "truncated"), (b"", "not a trajectory"), (b"PK\3\4" * 99, "not")):
+    for content, message in (
+        (whole[: len(whole) // 2], "truncated"),
+        (b"", "not a trajectory"),
+        (b"PK\3\4" * 99, "not"),
+    ):
         damaged.write_bytes(content)
         with pytest.raises(ValueError, match=message):
             read_trajectory(damaged)
@@ -199,7 +205,12 @@ def test_a_lattice_that_does_not_fit_is_refused_unbuilt(tmp_path: Path) -> None:
     path = tmp_path / "run.h5"
     with TrajectoryWriter(path) as writer:
         writer.write(make_frame(triangular(4), 0))
-    for description in ('{"kind": "square", "L1": 99999, "L2": 99999}', '{"kind": "cube", "L1": 4, "L2": 4}', "[1]", "{"):
+    for description in (
+        '{"kind": "square", "L1": 99999, "L2": 99999}',
+        '{"kind": "cube", "L1": 4, "L2": 4}',
+        "[1]",
+        "{",
+    ):
         with h5py.File(path, "r+") as file:
             file.attrs["lattice"] = description
         with pytest.raises(ValueError, match="run.h5"):

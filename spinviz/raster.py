@@ -1,0 +1,153 @@
+"""Still pictures of a spin texture as pixels: true geometry, no plotting library.
+
+Each pixel takes the colour of the nearest site, so a site is drawn as its Wigner-Seitz cell: a square, or a hexagon.
+The parallelogram of a triangular lattice is wrapped into a rectangle of the same area (every site shows once). Random
+sites are discs, seen along -z, the higher one in front. The map from pixels to sites is made once per lattice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from engine.frame import Frame
+from engine.lattice import Lattice
+from spinviz.theme import PAGE, Colours, spin_colours
+
+ARROWS_PER_SIDE = 32
+SMALLEST_ARROW_CELL = 7.0  # pixels
+SMALLEST_WIDTH, LARGEST_ASPECT = 320, 2.0
+DISC_RADIUS = 0.3  # lattice constants
+
+
+class TexturePicture:
+    """Draws Frames of one lattice: :meth:`image` -> (height, width, 3) uint8, both even (video formats need that).
+
+    ``height`` is that of the whole picture in pixels, with a strip for text at the bottom; wide lattices are drawn
+    lower. ``caption`` is added to the text of each frame. ``page`` "light" or "dark". Raises ValueError otherwise.
+    """
+
+    def __init__(
+        self, lattice: Lattice, height: int = 544, caption: str = "", arrows: bool = True, page: str = "dark"
+    ) -> None:
+        if not 96 <= height <= 4320:
+            raise ValueError(f"height must be from 96 to 4320 pixels, got {height}")
+        if page not in PAGE:
+            raise ValueError(f"page must be one of {sorted(PAGE)}, got {page!r}")
+        self.lattice, self.caption, self._arrows = lattice, caption, arrows
+        self._page = PAGE[page]
+        self._text_height = max(12, round(height / 28))
+        strip = 2 * self._text_height
+        extent = np.diagonal(lattice.periods)[:2]  # L1 and L2 times the row distance
+        available = np.array([LARGEST_ASPECT * height, height - strip])
+        self.scale = float((available / extent).min())  # pixels per lattice constant
+        self._area = np.maximum(np.rint(extent * self.scale).astype(int), 1)
+        self.width = _even(max(int(self._area[0]), SMALLEST_WIDTH))
+        self.height = _even(int(self._area[1]) + strip)
+        self._left = (self.width - int(self._area[0])) // 2
+        self._sites = _pixel_sites(lattice, self._area, self.scale)
+        self._font = ImageFont.load_default(self._text_height)
+        self._tails = _arrow_sites(lattice, self.scale) if arrows else np.zeros(0, dtype=np.intp)
+
+    def image(self, frame: Frame, replica: int = 0) -> Colours:
+        """One replica of a frame as pixels."""
+        if not 0 <= replica < len(frame.spin) or frame.spin.shape[1] != self.lattice.sites:
+            raise ValueError(
+                f"expected a frame of {self.lattice.sites} sites with a replica {replica}, got {frame.spin.shape[:2]}"
+            )
+        spin = frame.spin[replica]
+        colours = np.concatenate([spin_colours(spin), [_rgb(self._page["background"])]]).astype(np.uint8)
+        canvas = np.empty((self.height, self.width, 3), dtype=np.uint8)
+        canvas[:] = _rgb(self._page["background"])
+        canvas[: self._area[1], self._left : self._left + self._area[0]] = colours[self._sites]
+        picture = Image.fromarray(canvas)
+        draw = ImageDraw.Draw(picture)
+        self._draw_arrows(draw, spin)
+        self._draw_text(draw, frame, replica)
+        return np.asarray(picture)
+
+    def _draw_arrows(self, draw: ImageDraw.ImageDraw, spin: npt.NDArray[np.float32]) -> None:
+        """Arrows of the in-plane part, centred on their sites, as long as the in-plane part."""
+        if not len(self._tails):
+            return
+        centre = _rectangle(self.lattice, self.lattice.positions[self._tails]) * self.scale
+        centre[:, 0] += self._left
+        centre[:, 1] = self._area[1] - centre[:, 1]
+        cell = np.sqrt(self._area[0] * self._area[1] / len(self._tails))
+        half = 0.42 * cell * spin[self._tails, :2] * np.array([1, -1])
+        side = half[:, ::-1] * np.array([-1, 1])
+        tip = centre + half
+        path = np.stack([centre - half, tip, tip - 0.5 * half + 0.3 * side, tip, tip - 0.5 * half - 0.3 * side], axis=1)
+        ink = np.where(spin[self._tails, 2] > -0.2, 20, 235)
+        width = max(1, round(cell / 14))
+        visible = np.linalg.norm(half, axis=1) > 1.5
+        for points, level in zip(path[visible].reshape(-1, 10).tolist(), ink[visible].tolist(), strict=True):
+            draw.line(points, fill=(level, level, level), width=width)
+
+    def _draw_text(self, draw: ImageDraw.ImageDraw, frame: Frame, replica: int) -> None:
+        words = [f"t = {frame.time[replica]:.4g}", f"step {frame.step}"]
+        charge = frame.observables.get("topological_charge")
+        if charge is not None:
+            words.append(f"Q = {charge[replica] + 0.0:.0f}")
+        text = "   ".join([*words, *([self.caption] if self.caption else [])])
+        start = (self._text_height / 2, self._area[1] + self._text_height / 2)
+        draw.text(start, text, font=self._font, fill=_rgb(self._page["text"]), anchor="lt")
+
+
+def _pixel_sites(lattice: Lattice, area: npt.NDArray[np.intp], scale: float) -> npt.NDArray[np.int32]:
+    """Site of every pixel (height, width); N = background."""
+    x = (np.arange(area[0]) + 0.5) / scale
+    y = (area[1] - np.arange(area[1]) - 0.5) / scale
+    if lattice.is_regular:
+        return _nearest_sites(lattice, x, y)
+    sites = np.full((area[1], area[0]), lattice.sites, dtype=np.int32)
+    order = np.argsort(lattice.positions[:, -1])
+    for site, centre in zip(order, _rectangle(lattice, lattice.positions[order]), strict=True):
+        columns = np.flatnonzero(np.abs(x - centre[0]) <= DISC_RADIUS)
+        rows = np.flatnonzero(np.abs(y - centre[1]) <= DISC_RADIUS)
+        inside = np.hypot(x[columns] - centre[0], (y[rows] - centre[1])[:, None]) <= DISC_RADIUS
+        patch = np.ix_(rows, columns)
+        sites[patch] = np.where(inside, site, sites[patch])
+    return sites
+
+
+def _nearest_sites(lattice: Lattice, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
+    """Nearest site of the points (x, y - shifted by half a cell), shape (len(y), len(x)): the best of four corners."""
+    vectors = lattice.primitive_vectors
+    points = np.stack(np.meshgrid(x - 0.5, y - vectors[1, 1] / 2), axis=-1)
+    corner = np.floor(points @ np.linalg.inv(vectors))
+    best = np.full(points.shape[:2], np.inf)
+    sites = np.zeros(points.shape[:2], dtype=np.int32)
+    for offset in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        cell = corner + offset
+        distance = ((points - cell @ vectors) ** 2).sum(axis=-1)
+        n1, n2 = np.moveaxis(cell.astype(np.int64) % np.array(lattice.shape), -1, 0)
+        sites = np.where(distance < best, n1 * lattice.shape[1] + n2, sites).astype(np.int32)
+        best = np.minimum(distance, best)
+    return sites
+
+
+def _rectangle(lattice: Lattice, positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """In-plane positions (n, 2) wrapped into the drawn rectangle, half a cell away from its lower left corner."""
+    if not lattice.is_regular:
+        return positions[:, :2].copy()
+    height = lattice.primitive_vectors[1, 1]
+    shifted = positions + np.array([0.5, height / 2])
+    return np.stack([shifted[:, 0] % lattice.periods[0, 0], shifted[:, 1]], axis=-1)
+
+
+def _arrow_sites(lattice: Lattice, scale: float) -> npt.NDArray[np.intp]:
+    """Sites that carry an arrow: all, or every n-th cell so that at most 32 x 32 stand and each has a few pixels."""
+    if not lattice.is_regular:
+        return np.arange(lattice.sites) if lattice.sites <= ARROWS_PER_SIDE**2 else np.zeros(0, dtype=np.intp)
+    stride = max(int(np.ceil(max(lattice.shape) / ARROWS_PER_SIDE)), int(np.ceil(SMALLEST_ARROW_CELL / scale)))
+    return np.flatnonzero((lattice.cells % stride == stride // 2).all(axis=1))
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def _even(length: int) -> int:
+    return length + length % 2
