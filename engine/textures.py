@@ -1,9 +1,9 @@
 """Initial spin textures: functions of a lattice that return unit spins (B, N, 3).
 
 Every texture takes ``replicas``, ``seed``, ``dtype`` and ``device`` by keyword. Ordered textures are the same in all
-replicas; random ones use noise with seed + b for replica b, so that a replica does not depend on how many there are.
-``texture(name, lattice, perturbation=...)`` builds one by name and shakes it. Waves must fit the periods of the lattice;
-those that do not are refused with the nearest wave that does.
+replicas; random ones use noise with seed + b for replica b, drawn on the CPU: a replica depends neither on how many
+there are nor on the device. ``texture(name, lattice, perturbation=...)`` builds one by name and shakes it. Waves that
+do not fit the lattice's periods are refused with the nearest one that does.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def random_spins(
 ) -> torch.Tensor:
     """Independent spins, uniform on the sphere: infinite temperature."""
     noise = _noise(replicas, seed)
-    return _unit(noise.normal(0, (lattice.sites, 3), SPIN_STREAM, device, torch.float64)).to(dtype)
+    return _unit(noise.normal(0, (lattice.sites, 3), SPIN_STREAM, dtype=torch.float64)).to(device, dtype)
 
 
 def ferromagnet(
@@ -46,12 +46,17 @@ def ferromagnet(
 
 
 def helix(
-    lattice: Lattice, q: Vector, normal: Vector = (0.0, 0.0, 1.0), phase: float = 0.0, *,
+    lattice: Lattice, q: Vector | None = None, normal: Vector = (0.0, 0.0, 1.0), phase: float = 0.0, *,
     replicas: int = 1, seed: int = 0, dtype: torch.dtype = torch.float32, device: Any = "cpu",
 ) -> torch.Tensor:  # fmt: skip
-    """S_i = e1 cos(q.r_i + phase) + e2 sin(q.r_i + phase), e1 x e2 = ``normal``, q = (qx, qy) in inverse lattice constants."""
+    """S_i = e1 cos(q.r_i + phase) + e2 sin(q.r_i + phase), e1 x e2 = ``normal``, q = (qx, qy).
+
+    q defaults to the fitting wave along b1 whose period is nearest to six cells.
+    """
     first, second, _ = _frame(normal)
-    angle = lattice.positions @ _commensurate(lattice, q) + phase
+    turns = max(1, round(lattice.shape[0] / 6)) / lattice.shape[0]
+    wave = _commensurate(lattice, turns * lattice.brillouin_zone().reciprocal[0] if q is None else q)
+    angle = lattice.positions @ wave + phase
     return _replicated(np.outer(np.cos(angle), first) + np.outer(np.sin(angle), second), replicas, dtype, device)
 
 
@@ -69,7 +74,7 @@ def stripe(
     lattice: Lattice, q: Vector | None = None, direction: Vector = (0.0, 0.0, 1.0), *,
     replicas: int = 1, seed: int = 0, dtype: torch.dtype = torch.float32, device: Any = "cpu",
 ) -> torch.Tensor:  # fmt: skip
-    """Collinear stripes, +-``direction`` by the sign of cos(q.r). q defaults to M (triangular) or X (square): up, down, up."""
+    """Collinear stripes, +-``direction`` by the sign of cos(q.r); q defaults to M (triangular) or X (square)."""
     points = lattice.brillouin_zone().points
     wave = q if q is not None else points["M" if lattice.kind == "triangular" else "X"]
     return _collinear(lattice, wave, direction, replicas, dtype, device)
@@ -108,8 +113,8 @@ def skyrmion_crystal(
 ) -> torch.Tensor:  # fmt: skip
     """Triple-Q skyrmion crystal on the triangular lattice, Q1 = (wave_number, 0), Q2,3 rotated by +-120 degrees.
 
-    S ~ (c1 - c2/2 - c3/2, sqrt(3)/2 (c2 - c3), A (s1 + s2 + s3) + M), c_n = cos Qn.r, s_n = sin(Qn.r + phase), each spin
-    divided by its length (Cheng et al., Phys. Rev. Research 5, 033188 (2023), eq. 13). ``amplitude`` A,
+    S ~ (c1 - c2/2 - c3/2, sqrt(3)/2 (c2 - c3), A (s1 + s2 + s3) + M), c_n = cos Qn.r, s_n = sin(Qn.r + phase), each
+    spin divided by its length (Cheng et al., Phys. Rev. Research 5, 033188 (2023), eq. 13). ``amplitude`` A,
     ``magnetization`` M and ``phase`` default to charge -1 (n_sk=1: A = M = 0.7, phase 0) or -2 (n_sk=2: A = 1/sqrt 2,
     M = 0, phase pi/2, a rotated (c1, c2, c3)) per magnetic cell, 48 sites for wave_number = pi/3 (lengths multiples of
     12). Ozawa, Hayami, Motome, Phys. Rev. Lett. 118, 147205 (2017).
@@ -134,8 +139,8 @@ def single_skyrmion(
 ) -> torch.Tensor:  # fmt: skip
     """One skyrmion of charge polarity * vorticity in a ferromagnet along -polarity z.
 
-    S = (sin t cos p, sin t sin p, -polarity cos t), p = vorticity * angle + helicity, t = pi (1 - r / (2 radius)) inside
-    r = 2 radius: S_z = 0 at ``radius`` (lattice constants). helicity 0 or pi: Neel, +-pi/2: Bloch; vorticity -1:
+    S = (sin t cos p, sin t sin p, -polarity cos t), p = vorticity * angle + helicity, t = pi (1 - r / (2 radius)) for
+    r < 2 radius: S_z = 0 at ``radius`` (lattice constants). helicity 0 or pi: Neel, +-pi/2: Bloch; vorticity -1:
     antiskyrmion. ``centre`` (x, y) defaults to the middle of the sample. Raises ValueError when it does not fit.
     """
     lattice.primitive_vectors  # noqa: B018  (refuses lattices that are not two-dimensional)
@@ -145,7 +150,7 @@ def single_skyrmion(
     room = float(heights.min()) / 4
     if not abs(vorticity) <= radius <= room:
         raise ValueError(
-            f"radius must lie between |vorticity| = {abs(vorticity)} and a quarter sample ({room:.3g}), got {radius}"
+            f"radius must lie between |vorticity| = {abs(vorticity)} and sample / 4 = {room:.3g}, got {radius}"
         )
     middle = lattice.periods.sum(0) / 2 + ORIGIN if centre is None else np.asarray(centre, dtype=np.float64)
     if middle.shape != (2,) or not np.isfinite(middle).all():
@@ -181,8 +186,8 @@ def perturbed(spin: torch.Tensor, amount: float, seed: int = 0) -> torch.Tensor:
     """
     if not (math.isfinite(amount) and amount >= 0):
         raise ValueError(f"amount must be a number >= 0, got {amount}")
-    kicks = _noise(len(spin), seed).normal(0, tuple(spin.shape[1:]), PERTURBATION_STREAM, spin.device, torch.float64)
-    return _unit(spin.double() + amount * kicks).to(spin.dtype) if amount > 0 else spin.clone()
+    kicks = _noise(len(spin), seed).normal(0, tuple(spin.shape[1:]), PERTURBATION_STREAM, dtype=torch.float64)
+    return _unit(spin.double() + amount * kicks.to(spin.device)).to(spin.dtype) if amount > 0 else spin.clone()
 
 
 @dataclass(frozen=True)

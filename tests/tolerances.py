@@ -3,3 +3,26 @@
 # Files, pictures and movies
 FILE_SINGLE = 2e-7  # one float32 rounding of numbers of order 1
 FILE_DOUBLE = 1e-12  # positions written with 17 digits
+
+# Observables and textures
+INTEGER_CHARGE = 1e-6  # solid angles in float64, up to 1e5 triangles
+SUM_RULE = 1e-6  # float32 spins are unit to 6e-8; their squares sum in float64
+EXACT_DOUBLE = 1e-12  # the same sum in two orders, float64
+EXACT_SINGLE = 2e-6  # the same sum in two orders, float32 spins
+HALL_TETRAHEDRAL = 1e-3  # sigma_xy on 4 x 4 sites with 6 x 6 twists is 1.0001: the mesh error falls exponentially
+SIGMAS = 4.0  # statistical agreement: 6e-5 of all seeds fail, and the seeds are fixed
+
+# Electrons and forces
+GRADIENT_STEP = 1e-5  # central differences: truncation h^2 against rounding 1e-14 / h
+GRADIENT = 2e-6  # relative and absolute; limited by rounding of energies of order 10 over the step
+ROUNDING = 1e-9  # double precision after sums of hundreds of terms and a bisection for mu
+SYMMETRY = 1e-9  # as ROUNDING: a symmetry is exact but for the order of operations
+CHEBYSHEV = 1e-6  # 400 moments at T = 0.1, half width about 8: exp(-pi T M / half_width) = 1e-7
+PRINTED = 5e-9  # half a unit of the last printed digit
+ORDERED_ENERGY = 3e-4  # digits printed (5e-5), T = 0.002 and a 48 x 48 momentum mesh in metallic states
+GAP = 2e-3  # printed to 1e-3; the mesh contains the extrema
+FILLING = 1e-10  # the promise of Ensemble
+SPECTRUM = 2e-3  # Gaussian (0.05) or Jackson broadening against T = 0.1, trapezoid rule
+SIGMAS = 4.0  # two-sided probability 6e-5 of a false alarm
+CHI_SQUARE = 0.7  # mean of 48 correlated squared deviations of unit variance
+SINGLE_PRECISION_FORCE = 2e-5  # float32 rounding 6e-8 times the condition of a 72 x 72 problem

@@ -1,12 +1,12 @@
 """Domain sizes and growth laws.
 
-1. A scalar field whose domains are uniform (chirality, S_z): the inverse width of the peak of its structure factor at Γ,
+1. A scalar field whose domains are uniform (chirality, S_z): the inverse width of its structure factor's peak at Γ,
 
        Delta k = sum_k |k| S(k) / sum_k S(k),      L = 2 pi / Delta k,      k folded into the first Brillouin zone,
 
-   for which a plane wave has L = its wave length. (Zhang, thesis, University of Virginia (2024), ch. 2: L^-1 ~ Delta k.)
-2. Spins ordering at a finite momentum k_p (skyrmion crystal), with k measured from the nearest of the symmetry-equivalent
-   peaks k_p (thesis, sec. 3.4, which prints the width itself as L(t) but describes the length, its inverse):
+   for which a plane wave has L = its wave length. (S. Zhang, Univ. of Virginia thesis (2024), ch. 2: L^-1 ~ Delta k.)
+2. Spins ordering at a finite momentum k_p (skyrmion crystal), with k measured from the nearest of the peaks that
+   symmetry makes equivalent (thesis, sec. 3.4, which prints the width as L(t) but describes the length, its inverse):
 
        M(t) = < S(k) >_{|k - k_p| <= 0.1},      Delta k = sum_k |k - k_p| S(k) / sum_k S(k),      L = 2 pi / Delta k.
 

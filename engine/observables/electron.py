@@ -68,7 +68,7 @@ def hall_conductivity(
 
     Quantized when every chemical potential lies in a gap and the mesh is fine (the error falls exponentially). Cost:
     one dense diagonalization of size 2N per replica and twist. Raises ValueError for a model without electrons or a
-    lattice that is not two-dimensional.
+    lattice that is not planar.
     """
     lattice = model.lattice
     if lattice is None or lattice.dimension != 2:
@@ -88,7 +88,7 @@ def hall_conductivity(
 
 
 def velocities(matrix: BlockMatrix, twists: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Velocity operators dH/dk_a for twists (K, d), one dense tensor (B or 1, K, n, n) per direction, in t1 a / hbar."""
+    """Velocity operators dH/dk_a for twists (K, d): one dense (B or 1, K, n, n) per direction, in t1 a / hbar."""
     displacements = matrix.lattice.tensor("displacements", matrix.onsite.device, matrix.onsite.real.dtype)
     blocks, empty = matrix.bond_blocks(), torch.zeros_like(matrix.onsite)
     operators = []

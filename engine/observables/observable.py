@@ -1,7 +1,7 @@
 """The registry of observables: one table that the screen, the recorder and the command line read.
 
-``observe(names, state, lattice, response)`` answers NumPy arrays with a leading replica axis B; ``response`` is what the
-force answered for the same state. A new observable is one :class:`Observable` and one call of :func:`register`.
+``observe(names, state, lattice, response)`` answers NumPy arrays with a leading replica axis B; ``response`` is what
+the force answered for the same state. A new observable is one :class:`Observable` and one call of :func:`register`.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ for _observable in (
                lambda seen: spin.spin_correlation(seen.state.spin, seen.lattice)[1]),
     Observable("domain_length", "a", "Size of the chiral domains: 2 pi over the width of the chirality's peak at Γ.",
                lambda seen: domains.domain_length(seen.chirality, seen.lattice), **REGULAR),
-    Observable("domain_length_spin", "a", "Size of the domains of spin order: 2 pi over the width of the peaks of S(q).",
+    Observable("domain_length_spin", "a", "Size of domains of spin order: 2 pi over the width of the peaks of S(q).",
                lambda seen: domains.peak_length(seen.state.spin, seen.lattice), **REGULAR),
     Observable("domain_length_sz", "a", "Size of the domains of Sz.",
                lambda seen: domains.domain_length(seen.state.spin[..., 2], seen.lattice), **REGULAR),
