@@ -75,7 +75,7 @@ PRESETS: dict[str, Preset] = {
         "spins form skyrmion crystals, n_sk = 2, 1, 0 with growing field (Ozawa, Hayami, Motome 2017).",
         lattice="triangular", size=24, hopping={1: 1.0, 3: -0.85}, coupling=0.5, chemical_potential=-3.5,
         electron_temperature=0.005, field=(0.0, 0.0, 0.005), damping=1.0, time_step=5.0, field_scale=0.01,
-        temperature_scale=0.01, probes=32, stand_in={1: 0.004, 3: -0.00158},  # J(q) is largest at |q| = pi/3
+        temperature_scale=0.01, moments=256, probes=72, stand_in={1: 0.004, 3: -0.00158},  # J(q) is largest at |q| = pi/3
     ),
     "tetrahedral": Preset(
         title="Tetrahedral chiral order",

@@ -20,7 +20,7 @@ SYMMETRY = 1e-9  # as ROUNDING: a symmetry is exact but for the order of operati
 CHEBYSHEV = 1e-6  # 400 moments at T = 0.1, half width about 8: exp(-pi T M / half_width) = 1e-7
 PRINTED = 5e-9  # half a unit of the last printed digit
 ORDERED_ENERGY = 3e-4  # digits printed (5e-5), T = 0.002 and a 48 x 48 momentum mesh in metallic states
-GAP = 2e-3  # printed to 1e-3; the mesh contains the extrema
+GAP = 5e-4  # half a unit of the last printed digit
 FILLING = 1e-10  # the promise of Ensemble
 SPECTRUM = 2e-3  # Gaussian (0.05) or Jackson broadening against T = 0.1, trapezoid rule
 SIGMAS = 4.0  # two-sided probability 6e-5 of a false alarm

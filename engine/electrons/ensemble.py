@@ -51,7 +51,7 @@ def grand_potential(energy: torch.Tensor, temperature: float) -> torch.Tensor:
     """-T ln(1 + exp(-energy/T)) of energy measured from mu, safe against overflow."""
     if temperature == 0:
         return torch.clamp(energy, max=0.0)
-    return -temperature * torch.nn.functional.softplus(-energy / temperature, threshold=1e4)
+    return -temperature * torch.logaddexp(-energy / temperature, energy.new_zeros(()))
 
 
 def solve_chemical_potential(
