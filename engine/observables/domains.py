@@ -55,7 +55,8 @@ def domain_length(field: torch.Tensor | np.ndarray, lattice: Lattice, subtract_m
     per_site = values.double().reshape(len(values), lattice.sites, -1).mean(2)
     if subtract_mean:
         per_site = per_site - per_site.mean(1, keepdim=True)
-    return _inverse_width(field_structure_factor(per_site[..., None], lattice), lattice, None)
+    structure = field_structure_factor(per_site[..., None], lattice)
+    return _inverse_width(structure, lattice, _peak_distances(structure, lattice, (0.0, 0.0)))
 
 
 def peak_length(
@@ -63,10 +64,10 @@ def peak_length(
 ) -> torch.Tensor:
     """L(t) (B,) of definition 2: the correlation length of a crystal that orders at ``peak`` and equivalent momenta.
 
-    ``peak`` defaults to the highest momentum other than Γ of S(q), averaged over the replicas.
+    ``peak`` (qx, qy) defaults to the highest momentum other than Γ of each replica's S(q).
     """
     structure = field_structure_factor(checked_spin(spin, lattice), lattice)
-    return _inverse_width(structure, lattice, _peak(structure, lattice, peak))
+    return _inverse_width(structure, lattice, _peak_distances(structure, lattice, peak))
 
 
 def peak_order(
@@ -77,9 +78,9 @@ def peak_order(
     On small lattices (few momenta within 0.1) it is S at the peak itself. ``peak`` as in :func:`peak_length`.
     """
     structure = field_structure_factor(checked_spin(spin, lattice), lattice)
-    distance = _distance_to_peaks(lattice, _peak(structure, lattice, peak))
-    near = distance <= max(PEAK_RADIUS, float(distance.min())) + ROUNDING
-    return structure[:, torch.as_tensor(near, device=structure.device)].mean(1)
+    distance = _peak_distances(structure, lattice, peak)
+    near = distance <= distance.amin(1, keepdim=True).clamp(min=PEAK_RADIUS) + ROUNDING
+    return (structure * near).sum(1) / near.sum(1)
 
 
 def clusters(
@@ -170,9 +171,8 @@ def power_law_fit(
     return PowerLaw(float(exponent), float(errors_of_fit[0]), prefactor, float(prefactor * errors_of_fit[1]), len(x))
 
 
-def _inverse_width(structure: torch.Tensor, lattice: Lattice, peak: np.ndarray | None) -> torch.Tensor:
-    origin = np.zeros(2) if peak is None else peak
-    distance = torch.as_tensor(_distance_to_peaks(lattice, origin), device=structure.device)
+def _inverse_width(structure: torch.Tensor, lattice: Lattice, distance: torch.Tensor) -> torch.Tensor:
+    """2 pi over the mean of ``distance`` (B, N) weighted with ``structure`` (B, N), at most sqrt(area)."""
     largest = math.sqrt(abs(np.linalg.det(lattice.periods)))
     total = structure.sum(1)
     width = (structure * distance).sum(1) / torch.where(total > 0, total, 1.0)
@@ -185,16 +185,24 @@ def _zone_momenta(lattice: Lattice) -> np.ndarray:
     return fold_to_zone(lattice.momenta(), lattice)
 
 
-def _peak(structure: torch.Tensor, lattice: Lattice, peak: tuple[float, float] | None) -> np.ndarray:
+def _peak_distances(structure: torch.Tensor, lattice: Lattice, peak: tuple[float, float] | None) -> torch.Tensor:
+    """Distance (B, N) of every grid momentum from ``peak`` or an equivalent; None: from each replica's own peak."""
     if peak is None:
-        return lattice.momenta()[1 + int(structure.mean(0)[1:].argmax())]
-    given = np.asarray(peak, dtype=np.float64)
-    if given.shape != (2,) or not np.isfinite(given).all():
-        raise ValueError(f"peak must be one momentum (qx, qy), got {peak}")
-    return given
+        found = lattice.momenta()[1 + structure[:, 1:].argmax(1).cpu().numpy()]
+        waves = [(float(q[0]), float(q[1])) for q in found]
+    else:
+        given = np.asarray(peak, dtype=np.float64)
+        if given.shape != (2,) or not np.isfinite(given).all():
+            raise ValueError(f"peak must be one momentum (qx, qy), got {peak}")
+        waves = [(float(given[0]), float(given[1]))] * len(structure)
+    distance = {
+        wave: torch.as_tensor(_distance_to_peaks(lattice, wave), device=structure.device) for wave in set(waves)
+    }
+    return torch.stack([distance[wave] for wave in waves])
 
 
-def _distance_to_peaks(lattice: Lattice, peak: np.ndarray) -> np.ndarray:
+@lru_cache(maxsize=64)
+def _distance_to_peaks(lattice: Lattice, peak: tuple[float, float]) -> np.ndarray:
     """Distance (N,) of every grid momentum from the nearest peak equivalent to ``peak`` by the lattice's symmetry."""
     zone = lattice.brillouin_zone()
     order = len(zone.vertices)  # the infinite lattice has D6 or D4, whatever the sample's shape

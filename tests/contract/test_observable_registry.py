@@ -41,8 +41,6 @@ def test_shape_type_and_batch(name, seen):
     if name not in SHAPES and name != "spin_correlation":
         assert value.ndim == 1
     alone = [SpinState(state.spin[b : b + 1]) for b in range(3)]
-    if name in ("domain_length_spin", "peak_order"):
-        return  # the peak they share is that of the average over replicas
     loop = np.concatenate([observe([name], s, LATTICE, FORCE(s))[name] for s in alone])
     assert np.allclose(value, loop, atol=20 * EXACT_SINGLE)
 
