@@ -15,7 +15,7 @@ FORCES = ("ed", "kpm", "classical")
 DTYPES = ("float32", "float64")
 
 
-class WrongInput(Exception):
+class WrongInputError(Exception):
     """A command line that cannot be obeyed; the message says what was expected, what came, what to do."""
 
 
@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
     """Errors are one sentence, raised instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
-        raise WrongInput(f"{message}; see '{self.prog} --help'")
+        raise WrongInputError(f"{message}; see '{self.prog} --help'")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(commands.COMMANDS[settings.command](settings))
     except SystemExit as leaving:  # --help and --version
         return int(leaving.code or 0)
-    except (WrongInput, ValueError, OSError, MemoryError, IndexError) as error:
+    except (WrongInputError, ValueError, OSError, MemoryError, IndexError) as error:
         print(f"spinviz: error: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -88,6 +88,14 @@ def count(text: str) -> int:
     return int(text)
 
 
+def device(text: str) -> str:
+    """ "cpu", "cuda" or "cuda:1"."""
+    kind, _, number = text.partition(":")
+    if text != "cpu" and not (kind == "cuda" and (number.isdecimal() or text == "cuda")):
+        raise argparse.ArgumentTypeError(f"expected cpu, cuda or cuda:NUMBER, got {text!r}")
+    return text
+
+
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="run a preset, record it", allow_abbrev=False)
     run.add_argument("preset", metavar="PRESET", help="name of the system; 'spinviz info' lists them")
@@ -107,7 +115,7 @@ def _add_run(commands: Any) -> None:
     filling = run.add_mutually_exclusive_group()
     filling.add_argument("--chemical-potential", type=float, metavar="MU", help="in t1")
     filling.add_argument("--filling", type=float, metavar="N", help="electrons per spin-orbital, between 0 and 1")
-    run.add_argument("--device", metavar="NAME", help="cpu or cuda")
+    run.add_argument("--device", type=device, metavar="NAME", help="cpu or cuda")
     run.add_argument("--dtype", choices=DTYPES)
     _add_recording(run)
 

@@ -129,7 +129,8 @@ def _simulation(name: str, size: int | None, changes: dict[str, Any]) -> Simulat
 
 def _record(simulation: Simulation, arguments: Namespace, append: bool) -> int:
     """Run and record with a progress bar; print the summary."""
-    settings = simulation.settings | {"parts": describe(simulation)}
+    parts = {name: part for name, part in describe(simulation).items() if name != "settings"}
+    settings = simulation.settings | {"parts": parts}
     observables = arguments.observables or _usual_observables(simulation, arguments, append)
     writers: list[FrameWriter] = []
     if arguments.out:
@@ -185,7 +186,7 @@ def _checkpoint_path(arguments: Namespace) -> Path | None:
 def _print_summary(done: Recorded, files: dict[str, str], as_json: bool) -> None:
     settings = done.simulation.settings
     speed = done.steps / done.seconds if done.seconds > 0 else 0.0
-    summary = {
+    summary: dict[str, Any] = {
         "preset": settings.get("preset"),
         "size": settings.get("size"),
         "steps": done.steps,

@@ -51,8 +51,9 @@ def record(
 ) -> Recorded:
     """Advance ``steps`` steps; a frame now, after every ``every`` steps, and at the end.
 
-    Writers are closed when it ends, however it ends; ``checkpoint`` is saved each minute and at the end. Ctrl-C and a
-    failed step end the run early, not with an exception. Raises ValueError for senseless numbers or observables.
+    Writers are closed when it ends, however it ends; ``checkpoint`` is saved each minute and at the end. Ctrl-C, a
+    failed step and a full disk end the run early, not with an exception. Raises ValueError for senseless numbers or
+    observables.
     """
     if steps < 0 or every < 1:
         raise ValueError(f"recording needs steps >= 0 and every >= 1, got steps={steps}, every={every}")
@@ -79,6 +80,8 @@ def record(
             stopped = "interrupted"
         except StepFailed as error:
             stopped, simulation = str(error), error.last_good
+        except OSError as error:
+            stopped = f"recording failed: {error}; free some space or write elsewhere"
         if checkpoint is not None:
             save_checkpoint(checkpoint, simulation)
     return Recorded(simulation, simulation.state.step - first, time.perf_counter() - began, frame, stopped)

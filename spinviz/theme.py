@@ -7,6 +7,8 @@ Chirality: blue (negative) - pale - red (positive), symmetric about 0. Structure
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -89,6 +91,6 @@ def palette_hex(table: Colours) -> list[str]:
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in table.tolist()]
 
 
-def _looked_up(table: Colours, fraction: npt.NDArray[np.float32]) -> Colours:
+def _looked_up(table: Colours, fraction: npt.NDArray[Any]) -> Colours:
     index = np.rint(np.nan_to_num(np.clip(fraction, 0, 1)) * (len(table) - 1)).astype(np.intp)
     return np.asarray(table[index])

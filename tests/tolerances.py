@@ -26,3 +26,6 @@ SPECTRUM = 2e-3  # Gaussian (0.05) or Jackson broadening against T = 0.1, trapez
 SIGMAS = 4.0  # two-sided probability 6e-5 of a false alarm
 CHI_SQUARE = 0.7  # mean of 48 correlated squared deviations of unit variance
 SINGLE_PRECISION_FORCE = 2e-5  # float32 rounding 6e-8 times the condition of a 72 x 72 problem
+COLOUR_LEVELS = 1  # of 255: rounding of a colour
+COLOUR_STEP = 6  # of 255: change of colour for a turn of about 0.003 rad
+MOVIE_COLOUR = 12  # of 255: lossy video and its colour space

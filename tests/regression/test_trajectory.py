@@ -101,7 +101,7 @@ def test_killed_writer_leaves_every_flushed_frame(tmp_path: Path, milliseconds: 
     process.stdout.readline()  # one frame is surely flushed
     time.sleep(milliseconds / 1000)
     process.send_signal(signal.SIGKILL)
-    last = int((["0"] + process.stdout.read().splitlines())[-1])
+    last = int(["0", *process.stdout.read().splitlines()][-1])
     process.wait()
     with read_trajectory(path) as trajectory:
         assert trajectory.interrupted and len(trajectory) >= last + 1
@@ -213,5 +213,5 @@ def test_a_lattice_that_does_not_fit_is_refused_unbuilt(tmp_path: Path) -> None:
     ):
         with h5py.File(path, "r+") as file:
             file.attrs["lattice"] = description
-        with pytest.raises(ValueError, match="run.h5"):
+        with pytest.raises(ValueError, match=r"run\.h5"):
             read_trajectory(path)
