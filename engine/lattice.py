@@ -14,6 +14,7 @@ Conventions
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -99,6 +100,17 @@ class Lattice:
         """Rows a1, a2."""
         self._require_regular("primitive vectors")
         return PRIMITIVE_VECTORS[self.kind]
+
+    def per_bond(self, values: Mapping[int, float], name: str) -> np.ndarray:
+        """Spread {shell: value} over the bonds, (E,), zero elsewhere. Raises ValueError for an unknown shell."""
+        known = sorted(set(self.shells.tolist()))
+        unknown = [shell for shell in values if shell not in known]
+        if unknown:
+            raise ValueError(f"{name} names shell {unknown}, the lattice has {known}; build it with more shells=")
+        spread = np.zeros(len(self.bonds))
+        for shell, value in values.items():
+            spread[self.shells == shell] = value
+        return spread
 
     def neighbours(self) -> tuple[np.ndarray, np.ndarray]:
         """Directed neighbour list: (2E, 2) pairs (both directions) and their displacements (2E, d)."""
@@ -251,7 +263,7 @@ def _bravais(kind: str, L1: int, L2: int, shells: int) -> Lattice:
 def _place_sites(n: int, box: float, minimum_distance: float, generator: np.random.Generator) -> np.ndarray:
     """Random sequential addition with nearest-image distances."""
     placed = np.empty((0, 3))
-    for _ in range(2000 * n):
+    for _ in range(200 * n):
         trial = generator.random(3) * box
         offset = placed - trial
         offset -= box * np.round(offset / box)

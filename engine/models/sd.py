@@ -4,7 +4,7 @@
 
 Papers that write s = sigma / 2 have a J twice this one. With classical spins and one band the sign of J does not
 change energies (the electrons' spin can be rotated). Force on a spin: -dOmega/dS_i = J <c+_i sigma c_i>.
-Zhang et al., Phys. Rev. Research 5, 033188 (2023), eq. 4; Ozawa, Hayami, Motome, PRL 118, 147205 (2017).
+Cheng et al., Phys. Rev. Research 5, 033188 (2023), eq. 4; Ozawa, Hayami, Motome, PRL 118, 147205 (2017).
 """
 
 from __future__ import annotations
