@@ -3,6 +3,9 @@
 # Files, pictures and movies
 FILE_SINGLE = 2e-7  # one float32 rounding of numbers of order 1
 FILE_DOUBLE = 1e-12  # positions written with 17 digits
+COLOUR_LEVELS = 1  # of 255: rounding of a colour
+COLOUR_STEP = 6  # of 255: change of colour for a turn of about 0.003 rad
+MOVIE_COLOUR = 12  # of 255: lossy video and its colour space
 
 # Observables and textures
 INTEGER_CHARGE = 1e-6  # solid angles in float64, up to 1e5 triangles
@@ -26,6 +29,8 @@ SPECTRUM = 2e-3  # Gaussian (0.05) or Jackson broadening against T = 0.1, trapez
 SIGMAS = 4.0  # two-sided probability 6e-5 of a false alarm
 CHI_SQUARE = 0.7  # mean of 48 correlated squared deviations of unit variance
 SINGLE_PRECISION_FORCE = 2e-5  # float32 rounding 6e-8 times the condition of a 72 x 72 problem
-COLOUR_LEVELS = 1  # of 255: rounding of a colour
-COLOUR_STEP = 6  # of 255: change of colour for a turn of about 0.003 rad
-MOVIE_COLOUR = 12  # of 255: lossy video and its colour space
+
+
+# Dynamics
+UNIT_LENGTH_SINGLE = 1e-6  # |S| after any number of float32 steps
+COVARIANCE = 2e-5  # the same trajectory computed in another order, float32; times 1e-6 in float64
