@@ -27,8 +27,8 @@ from engine.io.vtk import write_vtk
 from engine.presets import PRESETS, preset
 from engine.simulation import Simulation
 from engine.state import SpinState
+from spinviz.headless import FrameWriter, Recorded, record
 from spinviz.movie import MovieWriter
-from spinviz.recording import FrameWriter, Recorded, record
 
 PRESET_SETTINGS = (
     "force", "field", "temperature", "electron_temperature", "damping", "time_step", "seed", "replicas", "texture",
