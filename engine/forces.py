@@ -12,7 +12,7 @@ eigenvectors. A solver returns a rho that is the derivative of the energy it ret
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,13 +24,31 @@ from engine.models.model import Model, QuadraticForm, SumModel
 from engine.state import SpinState
 
 
-@dataclass(frozen=True, eq=False)
 class Response:
-    """Answer of a force provider: force (B, N, 3), energy (B,) or None, electrons or None."""
+    """Answer of a force provider: ``force`` (B, N, 3), ``energy`` (B,) float64 or None, ``electrons`` or None.
 
-    force: torch.Tensor
-    energy: torch.Tensor | None = None
-    electrons: Electrons | None = None
+    ``energy`` may be given as a function of nothing; it is then computed when first asked for, because dynamics does
+    not need it.
+    """
+
+    def __init__(
+        self,
+        force: torch.Tensor,
+        energy: torch.Tensor | Callable[[], torch.Tensor] | None = None,
+        electrons: Electrons | None = None,
+    ) -> None:
+        self.force, self.electrons = force, electrons
+        self._energy = energy
+
+    @property
+    def energy(self) -> torch.Tensor | None:
+        if callable(self._energy):
+            self._energy = self._energy()
+        return self._energy
+
+    @property
+    def has_energy(self) -> bool:
+        return self._energy is not None
 
 
 class ForceProvider(ABC):
@@ -100,11 +118,15 @@ class ClassicalForce(ForceProvider):
         if form is None:
             return self._by_autograd(state)
         spin = state.spin.movedim(-1, 0)  # (3, B, N)
-        force = torch.zeros_like(spin) if form.operator is None else _product(form.operator, spin)
-        energy = -0.5 * _dot(force, spin)
-        if form.linear is not None:
-            energy = energy - _dot(form.linear[:, None, :].expand_as(spin), spin)
-            force = force + form.linear[:, None, :]
+        bilinear = _sum([operator(spin) for operator in form.operators])
+        linear = None if form.linear is None else form.linear[:, None, :].expand_as(spin)
+        force = _sum([part for part in (bilinear, linear) if part is not None])
+        assert force is not None
+
+        def energy() -> torch.Tensor:
+            quadratic = 0 if bilinear is None else 0.5 * _dot(bilinear, spin)
+            return -quadratic - (torch.zeros_like(state.time) if linear is None else _dot(linear, spin))
+
         return Response(force.movedim(0, -1), energy)
 
     def _form(self, state: SpinState) -> QuadraticForm | None:
@@ -157,15 +179,14 @@ class SumForce(ForceProvider):
 
     def __call__(self, state: SpinState) -> Response:
         responses = [force(state) for force in self.terms.values()]
-        total = responses[0].force
-        for response in responses[1:]:
-            total = total + response.force
-        energies = [response.energy for response in responses]
-        energy = None
-        if all(e is not None for e in energies):
-            energy = sum((e.double() for e in energies[1:] if e is not None), energies[0].double())  # type: ignore
+        total = _sum([response.force for response in responses])
+        assert total is not None
+
+        def energy() -> torch.Tensor:
+            return torch.stack([r.energy.double() for r in responses if r.energy is not None]).sum(0)
+
         electrons = next((r.electrons for r in responses if r.electrons is not None), None)
-        return Response(total, energy, electrons)
+        return Response(total, energy if all(r.has_energy for r in responses) else None, electrons)
 
 
 def _is_electronic(model: Model) -> bool:
@@ -178,13 +199,11 @@ def _check_sites(model: Model, state: SpinState) -> None:
         raise ValueError(f"the model has {model.lattice.sites} sites, the state has {state.sites}; build both on one lattice")
 
 
-def _product(operator: torch.Tensor, spin: torch.Tensor) -> torch.Tensor:
-    """A S for spin (3, B, N): one sparse product over all replicas."""
-    components, replicas, sites = spin.shape
-    if replicas == 1:
-        return (operator @ spin.reshape(-1, 1)).view(spin.shape)
-    columns = spin.transpose(1, 2).reshape(components * sites, replicas)
-    return (operator @ columns).view(components, sites, replicas).transpose(1, 2)
+def _sum(parts: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    total = parts[0] if parts else None
+    for part in parts[1:]:
+        total = total + part
+    return total
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from engine.lattice import Lattice
-from engine.models.model import Model, QuadraticForm, check_finite
+from engine.models.model import Model, QuadraticForm, SparseOperator, StencilOperator, check_finite
 from engine.sparse import csr_matrix
 
 LEVI_CIVITA = np.zeros((3, 3, 3))
@@ -73,18 +73,34 @@ class HeisenbergModel(Model):
         return -bonds - self.anisotropy * ((spin @ axis) ** 2).sum(1)
 
     def quadratic_form(self, sites: int, device: torch.device, dtype: torch.dtype) -> QuadraticForm:
-        """A = symmetrized bond matrices + 2 K n n^T, as a sparse (3N, 3N) matrix."""
-        i, j = self.lattice.bonds.T
-        site = np.arange(sites)
-        rows, columns, values = [], [], []
-        matrices = self.bond_matrices()
+        """A = symmetrized bond matrices + 2 K n n^T: a stencil on regular lattices, a sparse matrix on any other."""
         uniaxial = 2 * self.anisotropy * np.outer(self.anisotropy_axis, self.anisotropy_axis)
+        if self.lattice.is_regular:
+            return QuadraticForm((self._stencil(uniaxial, device, dtype),), None)
+        return QuadraticForm((SparseOperator(self._sparse(uniaxial).to(device=device, dtype=dtype)),), None)
+
+    def _stencil(self, uniaxial: np.ndarray, device: torch.device, dtype: torch.dtype) -> StencilOperator:
+        """Bonds are stored displacement by displacement: the first of each block stands for all."""
+        lattice, matrices = self.lattice, self.bond_matrices()[:: self.lattice.sites]
+        cells = lattice.displacements[:: lattice.sites] @ np.linalg.inv(lattice.primitive_vectors)
+        steps, couplings = [(0, 0)], [uniaxial]
+        for (n1, n2), matrix in zip(np.round(cells).astype(int).tolist(), matrices, strict=True):
+            steps += [(n1, n2), (-n1, -n2)]
+            couplings += [matrix, matrix.T]
+        keep = [k for k, matrix in enumerate(couplings) if np.any(matrix)]
+        chosen = torch.tensor(np.array([couplings[k] for k in keep]).reshape(-1, 3, 3), device=device, dtype=dtype)
+        return StencilOperator(lattice.shape, tuple(steps[k] for k in keep), chosen)
+
+    def _sparse(self, uniaxial: np.ndarray) -> torch.Tensor:
+        """A as CSR (3N, 3N), float64."""
+        (i, j), site, sites = self.lattice.bonds.T, np.arange(self.lattice.sites), self.lattice.sites
+        matrices = self.bond_matrices()
+        rows, columns, values = [], [], []
         for a in range(3):
             for b in range(3):
                 rows += [a * sites + i, b * sites + j, a * sites + site]
                 columns += [b * sites + j, a * sites + i, b * sites + site]
                 values += [matrices[:, a, b], matrices[:, a, b], np.full(sites, uniaxial[a, b])]
-        row, column, value = (np.concatenate(x) for x in (rows, columns, values))
+        row, column, value = (torch.tensor(np.concatenate(x)) for x in (rows, columns, values))
         keep = value != 0
-        operator = csr_matrix(torch.tensor(row[keep]), torch.tensor(column[keep]), torch.tensor(value[keep]), 3 * sites)
-        return QuadraticForm(operator.to(device=device, dtype=dtype), None)
+        return csr_matrix(row[keep], column[keep], value[keep], 3 * sites)

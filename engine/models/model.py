@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,15 +14,52 @@ if TYPE_CHECKING:
     from engine.lattice import Lattice
 
 
-@dataclass(frozen=True, eq=False)
-class QuadraticForm:
-    """Classical energy E(S) = constant - 1/2 S.A S - b.S of spins flattened component-first (index c * N + i).
+class LinearOperator(ABC):
+    """A symmetric linear map of spins."""
 
-    operator : (3N, 3N) symmetric sparse CSR, or None when A = 0. linear : (3, 1 or N) or None when b = 0.
-    The force is A S + b.
+    @abstractmethod
+    def __call__(self, spin: torch.Tensor) -> torch.Tensor:
+        """A S for spins (3, B, N), component-first."""
+
+
+@dataclass(frozen=True, eq=False)
+class StencilOperator(LinearOperator):
+    """Translation-invariant couplings: (A S)(r) = sum_k M_k S(r + d_k), by shifting the periodic grid.
+
+    shape (L1, L2); steps: cell displacements d_k; matrices (K, 3, 3).
     """
 
-    operator: torch.Tensor | None
+    shape: tuple[int, ...]
+    steps: tuple[tuple[int, int], ...]
+    matrices: torch.Tensor
+
+    def __call__(self, spin: torch.Tensor) -> torch.Tensor:
+        grid = spin.unflatten(-1, self.shape)
+        out = torch.zeros_like(spin).view(3, -1)
+        for (n1, n2), matrix in zip(self.steps, self.matrices, strict=True):
+            out.addmm_(matrix, torch.roll(grid, (-n1, -n2), (-2, -1)).view(3, -1))
+        return out.view(spin.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseOperator(LinearOperator):
+    """Any couplings: a sparse (3N, 3N) CSR matrix of index c * N + i."""
+
+    matrix: torch.Tensor
+
+    def __call__(self, spin: torch.Tensor) -> torch.Tensor:
+        columns = spin.transpose(1, 2).reshape(-1, spin.shape[1])
+        return (self.matrix @ columns).view(3, -1, spin.shape[1]).transpose(1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticForm:
+    """Classical energy E(S) = - 1/2 S.A S - b.S; the force is A S + b.
+
+    operators: A is their sum. linear: (3, 1) or None when b = 0.
+    """
+
+    operators: tuple[LinearOperator, ...]
     linear: torch.Tensor | None
 
 
@@ -76,11 +113,9 @@ class SumModel(Model):
         forms = [m.quadratic_form(sites, device, dtype) for m in self.models]
         if any(f is None for f in forms):
             return None
-        operators = [f.operator for f in forms if f is not None and f.operator is not None]
+        operators = tuple(op for f in forms if f is not None for op in f.operators)
         linears = [f.linear for f in forms if f is not None and f.linear is not None]
-        operator = None if not operators else sum(operators[1:], operators[0])
-        linear = None if not linears else torch.stack(torch.broadcast_tensors(*linears)).sum(0)
-        return QuadraticForm(operator, linear)
+        return QuadraticForm(operators, torch.stack(linears).sum(0) if linears else None)
 
 
 def check_finite(name: str, values: object) -> None:

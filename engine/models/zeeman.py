@@ -27,4 +27,4 @@ class Zeeman(Model):
         return -(spin.sum(1) @ torch.tensor(self.field, dtype=spin.dtype, device=spin.device))
 
     def quadratic_form(self, sites: int, device: torch.device, dtype: torch.dtype) -> QuadraticForm:
-        return QuadraticForm(None, torch.tensor(self.field, device=device, dtype=dtype)[:, None])
+        return QuadraticForm((), torch.tensor(self.field, device=device, dtype=dtype)[:, None])
