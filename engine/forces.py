@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 
@@ -196,14 +197,13 @@ def _is_electronic(model: Model) -> bool:
 
 def _check_sites(model: Model, state: SpinState) -> None:
     if model.lattice is not None and model.lattice.sites != state.sites:
-        raise ValueError(f"the model has {model.lattice.sites} sites, the state has {state.sites}; build both on one lattice")
+        raise ValueError(
+            f"the model has {model.lattice.sites} sites, the state has {state.sites}; build both on one lattice"
+        )
 
 
 def _sum(parts: Sequence[torch.Tensor]) -> torch.Tensor | None:
-    total = parts[0] if parts else None
-    for part in parts[1:]:
-        total = total + part
-    return total
+    return reduce(torch.add, parts) if parts else None
 
 
 def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -202,7 +202,11 @@ def from_description(description: dict[str, Any]) -> Lattice:
     """Rebuild a lattice from :meth:`Lattice.description`. Raises ValueError for an unknown kind."""
     options = dict(description)
     kind = options.pop("kind", None)
-    builders = {"square": square, "triangular": triangular, "random_sites": random_sites}
+    builders: dict[str, Callable[..., Lattice]] = {
+        "square": square,
+        "triangular": triangular,
+        "random_sites": random_sites,
+    }
     if kind not in builders:
         raise ValueError(f"lattice kind must be one of {sorted(builders)}, got {kind!r}")
     return builders[kind](**options)

@@ -6,8 +6,8 @@ A preset is only defaults: everything can be changed by keyword.
 
 from __future__ import annotations
 
-import difflib
 import dataclasses
+import difflib
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -143,7 +143,9 @@ def preset(name: str, size: int | None = None, **changes: Any) -> Simulation:
     options = _options(chosen, changes)
     lattice = _lattice(chosen, chosen.size if size is None else size)
     force = _force(chosen, options, lattice)
-    dtype = options["dtype"] if isinstance(options["dtype"], torch.dtype) else _lookup(options["dtype"], DTYPES, "dtype")
+    dtype = (
+        options["dtype"] if isinstance(options["dtype"], torch.dtype) else _lookup(options["dtype"], DTYPES, "dtype")
+    )
     seed, replicas = _integer("seed", options["seed"], 0), _integer("replicas", options["replicas"], 1)
     spin = texture(
         options["texture"], lattice, replicas=replicas, seed=seed, dtype=dtype, device=_device(options["device"]),

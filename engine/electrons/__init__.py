@@ -8,8 +8,8 @@ from engine.electrons.probes import Coloured, Identity, Probes, RandomPhase
 
 __all__ = [
     "Coloured",
-    "Electrons",
     "ElectronSolver",
+    "Electrons",
     "Ensemble",
     "ExactDiagonalization",
     "Identity",

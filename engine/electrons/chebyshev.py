@@ -88,6 +88,12 @@ class KernelPolynomial(ElectronSolver):
         object.__setattr__(self, "twists", check_twists(self.twists))
 
     @property
+    def family(self) -> Probes:
+        """The probes; short forms were replaced when this solver was made."""
+        assert isinstance(self.probes, Probes)
+        return self.probes
+
+    @property
     def order(self) -> int:
         """Number of recursion steps: half the moments, rounded up."""
         return (self.moments + 1) // 2
@@ -105,7 +111,7 @@ class KernelPolynomial(ElectronSolver):
         coefficients = self._coefficients(problem, ensemble.temperature, mu)
         onsite, _ = self._gradient(problem, chunks, coefficients, history if len(chunks) == 1 else None)
         replicas = matrix.replicas
-        onsite = onsite.view(replicas, -1, self.probes.draws, *onsite.shape[1:]).mean(1)
+        onsite = onsite.view(replicas, -1, self.family.draws, *onsite.shape[1:]).mean(1)
 
         def bonds() -> torch.Tensor:
             return self._bonds(problem, chunks, coefficients)
@@ -125,17 +131,19 @@ class KernelPolynomial(ElectronSolver):
         replica, twist, draw = (
             x.reshape(-1)
             for x in torch.meshgrid(
-                *(torch.arange(k, device=device) for k in (matrix.replicas, len(thetas), self.probes.draws)),
+                *(torch.arange(k, device=device) for k in (matrix.replicas, len(thetas), self.family.draws)),
                 indexing="ij",
             )
         )
         low, high = self.window or series.spectral_bounds(matrix)
-        columns = self.probes.columns(matrix.lattice, matrix.components)
+        columns = self.family.columns(matrix.lattice, matrix.components)
         return _Problem(matrix, replica, twist, draw, phases, (low + high) / 2, (high - low) / 2, columns, step)
 
     def _chunks(self, problem: _Problem) -> Iterator[_Chunk]:
         """Rectangles of groups and columns whose stored vectors fit in memory."""
-        per_column = (self.order + 6 + 2 * recursion.COLLECTED) * problem.matrix.size * problem.matrix.onsite.element_size()
+        per_column = (
+            (self.order + 6 + 2 * recursion.COLLECTED) * problem.matrix.size * problem.matrix.onsite.element_size()
+        )
         fitting = self.memory // per_column
         if fitting < 1:
             raise MemoryError(
@@ -162,7 +170,7 @@ class KernelPolynomial(ElectronSolver):
         drawn: dict[tuple[int, int], torch.Tensor] = {}
         keys = list(zip(problem.twist[chunk.groups].tolist(), problem.draw[chunk.groups].tolist(), strict=True))
         for twist, draw in dict.fromkeys(keys):
-            block = self.probes.block(matrix.lattice, matrix.components, problem.step, twist, draw, chunk.columns)
+            block = self.family.block(matrix.lattice, matrix.components, problem.step, twist, draw, chunk.columns)
             drawn[twist, draw] = torch.tensor(block, dtype=matrix.onsite.dtype, device=matrix.onsite.device)
         probes = torch.stack([torch.stack([drawn[key].real, drawn[key].imag], 1) for key in keys])
         return recursion.forward(self._scaled(problem, chunk.groups), probes, self.order)
@@ -219,7 +227,7 @@ class KernelPolynomial(ElectronSolver):
         replicas, temperature = problem.matrix.replicas, ensemble.temperature
         levels = self._grid(problem)[None]
         weights = series.weights(moments * self._factors(temperature, moments.device), levels.shape[1])
-        weights = weights.view(replicas, -1, self.probes.draws, levels.shape[1]).mean(1)
+        weights = weights.view(replicas, -1, self.family.draws, levels.shape[1]).mean(1)
         mean, device = weights.mean(1), moments.device
         if ensemble.chemical_potential is not None:
             mu = torch.full((replicas,), ensemble.chemical_potential, dtype=torch.float64, device=device)

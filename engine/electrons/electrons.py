@@ -67,7 +67,9 @@ class Electrons:
         """
         if not broadening > 0:
             raise ValueError(f"broadening must be positive, got {broadening}")
-        return self.spectrum_solver(torch.as_tensor(energies, dtype=torch.float64, device=self.energy.device), broadening)
+        return self.spectrum_solver(
+            torch.as_tensor(energies, dtype=torch.float64, device=self.energy.device), broadening
+        )
 
 
 class ElectronSolver(ABC):

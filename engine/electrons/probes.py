@@ -15,7 +15,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from engine.lattice import Lattice
 from engine.noise import Noise
@@ -34,9 +33,7 @@ class Probes(ABC):
         """Columns of one draw, S."""
 
     @abstractmethod
-    def block(
-        self, lattice: Lattice, components: int, step: int, twist: int, draw: int, span: slice
-    ) -> np.ndarray:
+    def block(self, lattice: Lattice, components: int, step: int, twist: int, draw: int, span: slice) -> np.ndarray:
         """Columns ``span`` of one draw: complex (N, o, s)."""
 
 

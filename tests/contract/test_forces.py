@@ -66,7 +66,9 @@ def test_batch_is_a_loop(name: str, solver: str, ensemble: str) -> None:
         torch.testing.assert_close(together.energy[replica], alone.energy[0], rtol=0, atol=tolerances.ROUNDING)
 
 
-@pytest.mark.parametrize(("name", "solver", "ensemble"), [c for c in cases(list(LATTICES), True) if c[1] != "classical"])
+@pytest.mark.parametrize(
+    ("name", "solver", "ensemble"), [c for c in cases(list(LATTICES), True) if c[1] != "classical"]
+)
 def test_electronic_forces_turn_with_the_spins(name: str, solver: str, ensemble: str) -> None:
     lattice = LATTICES[name]()
     force, state, turn = build(lattice, solver, ensemble), random_state(lattice), rotation()

@@ -211,7 +211,10 @@ def test_chunks_do_not_change_the_answer() -> None:
     lattice, ensemble = engine.triangular(4), engine.Ensemble(0.1, filling=0.3)
     matrix = electronic_model(lattice).matrix(random_state(lattice, replicas=2).spin)
     pairs = [
-        (engine.ExactDiagonalization((2, 2)), engine.ExactDiagonalization((2, 2), memory=12 * 32**2 * 16 + 9 * 32**2 * 16)),
+        (
+            engine.ExactDiagonalization((2, 2)),
+            engine.ExactDiagonalization((2, 2), memory=12 * 32**2 * 16 + 9 * 32**2 * 16),
+        ),
         (engine.KernelPolynomial(40), engine.KernelPolynomial(40, memory=2**17)),
     ]
     for whole, pieces in pairs:

@@ -18,9 +18,7 @@ def test_displacements_close_through_the_wraps(name: str) -> None:
     np.testing.assert_allclose(direct, lattice.displacements, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("build", "coordination"), [(engine.square, [4, 4, 4, 8]), (engine.triangular, [6, 6, 6, 12])]
-)
+@pytest.mark.parametrize(("build", "coordination"), [(engine.square, [4, 4, 4, 8]), (engine.triangular, [6, 6, 6, 12])])
 @pytest.mark.parametrize("size", [3, 4, 5, 7])
 def test_every_shell_has_its_coordination_however_small_the_lattice(build, coordination: list, size: int) -> None:
     lattice = build(size, size + 1, shells=4)

@@ -16,7 +16,12 @@ from tests.catalogue import random_state
 def test_heisenberg_energy_is_the_written_sum() -> None:
     lattice = engine.triangular(4, 3)
     model = engine.HeisenbergModel(
-        lattice, {1: 0.7, 2: -0.2}, dmi_bulk={1: 0.5}, dmi_interfacial={2: 0.3}, anisotropy=0.4, anisotropy_axis=(0, 1, 1)
+        lattice,
+        {1: 0.7, 2: -0.2},
+        dmi_bulk={1: 0.5},
+        dmi_interfacial={2: 0.3},
+        anisotropy=0.4,
+        anisotropy_axis=(0, 1, 1),
     )
     spin = random_state(lattice).spin
     expected = 0.0
@@ -72,6 +77,10 @@ def test_bare_susceptibility_of_the_skyrmion_preset_peaks_at_its_wave_number() -
     assert along_bond == pytest.approx(2 * np.pi / 3 / np.sqrt(3), rel=1e-9)
 
 
+def chain() -> engine.HeisenbergModel:
+    return engine.HeisenbergModel(engine.square(4), {1: 1.0})
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -98,7 +107,7 @@ def test_bare_susceptibility_of_the_skyrmion_preset_peaks_at_its_wave_number() -
         (lambda: engine.ClassicalForce(engine.SDModel(engine.square(4), {1: 1.0}, 1.0)), "ElectronicForce"),
         (lambda: engine.ElectronicForce(engine.Zeeman((0, 0, 1)), None, None), "electrons"),
         (lambda: engine.SumForce(), "at least one"),
-        (lambda: engine.HeisenbergModel(engine.square(4), {1: 1}) + engine.HeisenbergModel(engine.square(4), {1: 1}), "share"),
+        (lambda: chain() + chain(), "share"),
         (lambda: engine.SpinState(torch.ones(4, 3)), "batch axis"),
         (lambda: engine.SpinState(torch.ones(1, 4, 3)), "length 1"),
         (lambda: engine.SpinState(torch.full((1, 4, 3), float("nan"))), "finite"),
