@@ -240,7 +240,10 @@ def _integer(name: str, value: Any, least: int) -> int:
 
 
 def _device(name: Any) -> torch.device:
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}; use 'cpu' or 'cuda'") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {name!r} is not there (no CUDA GPU found); use device='cpu'")
     return device

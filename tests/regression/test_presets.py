@@ -97,6 +97,7 @@ def test_quench_orders_at_the_wave_number_of_the_fermi_surface() -> None:
         ({"seed": -1}, "seed"),
         ({"replicas": 0}, "replicas"),
         ({"device": "cuda:7"}, "cuda"),
+        ({"device": "toaster"}, "unknown device"),
         ({"dtype": "float16"}, "dtype"),
     ],
 )
