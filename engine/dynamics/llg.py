@@ -100,7 +100,8 @@ class HeunLLG(LandauLifshitz):
     """Projected Heun: Euler predictor, trapezoidal corrector, both scaled back to unit length.
 
     S~ = [S + dt f(S)],  S' = [S + dt (f(S) + f(S~))/2],  f(S) = -S x w(S). Second order in dt at T = 0; at T > 0 it
-    converges to the Stratonovich solution and averages have a bias proportional to dt.
+    converges to the Stratonovich solution and averages have a bias proportional to dt: at h = 1, T = 0.5, alpha = 0.5,
+    <S_z> = 0.537 comes out 0.017 too large for dt = 0.1, twice that for 0.2.
     """
 
     def _propagated(
@@ -121,18 +122,21 @@ class SemiImplicitLLG(LandauLifshitz):
     """Semi-implicit midpoint scheme SIB of Mentink et al. (2010): two Cayley rotations, no iteration.
 
     S~ = S - dt (S + S~)/2 x w(S),  S' = S - dt (S + S')/2 x w((S + S~)/2). Each is solved exactly by a rotation, so
-    |S| is kept by construction (rounding is removed by scaling). Second order in dt at T = 0, and without damping the
-    energy does not drift for steps far larger than Heun can take. The force is evaluated at the midpoint, whose
-    spins are slightly shorter than 1.
+    |S| is kept by construction (rounding is removed by scaling). Second order in dt at T = 0. Without damping the
+    energy still drifts, at a rate of order dt^3, but about ten times slower than Heun's. Averages at T > 0 have a
+    bias proportional to dt that is small for small damping and grows with it: the same <S_z> is 0.007 too large for
+    dt = 0.2 and alpha = 0.5, 0.018 for dt = 0.1 and alpha = 1. The force is evaluated at the midpoint (S + S~)/2, whose spins are
+    slightly shorter than 1.
     """
 
     def _propagated(
         self, start: SpinState, response: Response, force: ForceProvider, thermal: torch.Tensor | None
     ) -> torch.Tensor:
         spin = start.spin.movedim(-1, 0)
-        velocity = self._angular_velocity(wrapped(spin), response, thermal)
-        predictor = rotated(spin, velocity[:3] * -self.time_step)
+        ring = wrapped(spin)
+        velocity = self._angular_velocity(ring, response, thermal)
+        predictor = rotated(ring, velocity * (-0.5 * self.time_step))
         midpoint = (spin + predictor).mul_(0.5)
         middle = force(start.with_spin(sites_last(midpoint)))
         velocity = self._angular_velocity(wrapped(midpoint), middle, thermal)
-        return normalised(rotated(spin, velocity[:3] * -self.time_step))
+        return normalised(rotated(ring, velocity * (-0.5 * self.time_step)))

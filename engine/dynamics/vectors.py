@@ -43,12 +43,11 @@ def normalised(vectors: torch.Tensor) -> torch.Tensor:
     return vectors * (vectors * vectors).sum(0).rsqrt_()
 
 
-def rotated(spin: torch.Tensor, axis: torch.Tensor) -> torch.Tensor:
-    """Cayley rotation: the S' that solves S' - S = (S + S')/2 x A, for A = ``axis``; all (3, B, N).
+def rotated(spin: torch.Tensor, half: torch.Tensor) -> torch.Tensor:
+    """Cayley rotation: the S' (3, B, N) that solves S' - S = (S + S') x b, for wrapped S and b = ``half``.
 
-    With b = A/2 and u = S + S x b:  S' = S + 2/(1 + b^2) u x b. The length of S is kept to rounding.
+    With u = S + S x b:  S' = S + 2/(1 + b^2) u x b. The length of S is kept to rounding.
     """
-    half = wrapped(axis * 0.5)
-    inclined = spin + cross(wrapped(spin), half)
+    inclined = spin[:3] + cross(spin, half)
     weight = (half[:3] * half[:3]).sum(0).add_(1).reciprocal_().mul_(2)
-    return torch.addcmul(spin, cross(wrapped(inclined), half), weight)
+    return torch.addcmul(spin[:3], cross(wrapped(inclined), half), weight)
