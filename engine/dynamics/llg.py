@@ -125,8 +125,8 @@ class SemiImplicitLLG(LandauLifshitz):
     |S| is kept by construction (rounding is removed by scaling). Second order in dt at T = 0. Without damping the
     energy still drifts, at a rate of order dt^3, but about ten times slower than Heun's. Averages at T > 0 have a
     bias proportional to dt that is small for small damping and grows with it: the same <S_z> is 0.007 too large for
-    dt = 0.2 and alpha = 0.5, 0.018 for dt = 0.1 and alpha = 1. The force is evaluated at the midpoint (S + S~)/2, whose spins are
-    slightly shorter than 1.
+    dt = 0.2 and alpha = 0.5, 0.018 for dt = 0.1 and alpha = 1. The force is evaluated at the midpoint (S + S~)/2,
+    whose spins are slightly shorter than 1.
     """
 
     def _propagated(
