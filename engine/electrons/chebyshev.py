@@ -102,14 +102,19 @@ class KernelPolynomial(ElectronSolver):
         problem = self._prepare(matrix.to(self.dtype or matrix.onsite.dtype), step)
         chunks = list(self._chunks(problem))
         moments = matrix.onsite.new_zeros((len(problem.replica), 2 * self.order), dtype=torch.float64)
-        history = None
-        for chunk in chunks:
-            history = self._history(problem, chunk)
-            moments[chunk.groups] += recursion.doubled_moments(history)
-        _check_window(problem, moments)
-        mu, energies, number = self._equilibrium(problem, moments, ensemble)
+        kept = None
+        if ensemble.filling is not None:  # mu, and so the series, is known only after all moments
+            for chunk in chunks:
+                kept = self._vectors(problem, chunk)
+                moments[chunk.groups] += recursion.doubled_moments(kept[1])
+        mu = self._chemical_potential(problem, moments, ensemble)
         coefficients = self._coefficients(problem, ensemble.temperature, mu)
-        onsite, _ = self._gradient(problem, chunks, coefficients, history if len(chunks) == 1 else None)
+        if ensemble.filling is not None:
+            onsite, _ = self._gradient(problem, chunks, coefficients, kept=kept if len(chunks) == 1 else None)
+        else:
+            onsite, _ = self._gradient(problem, chunks, coefficients, moments=moments)
+        _check_window(problem, moments)
+        energies, number = self._energies(problem, moments, mu, ensemble)
         replicas = matrix.replicas
         onsite = onsite.view(replicas, -1, self.family.draws, *onsite.shape[1:]).mean(1)
 
@@ -159,13 +164,8 @@ class KernelPolynomial(ElectronSolver):
         for g in range(0, len(problem.replica), rows):
             yield _Chunk(slice(g, min(g + rows, len(problem.replica))), slice(0, problem.columns))
 
-    def _scaled(self, problem: _Problem, groups: slice) -> torch.Tensor:
-        phases = problem.phases[problem.twist[groups]]
-        return recursion.scaled_matrix(
-            problem.matrix, problem.replica[groups], phases, problem.centre, problem.half_width
-        )
-
-    def _history(self, problem: _Problem, chunk: _Chunk) -> torch.Tensor:
+    def _vectors(self, problem: _Problem, chunk: _Chunk) -> tuple[torch.Tensor, torch.Tensor]:
+        """The scaled matrix and all recursion vectors of one chunk."""
         matrix = problem.matrix
         drawn: dict[tuple[int, int], torch.Tensor] = {}
         keys = list(zip(problem.twist[chunk.groups].tolist(), problem.draw[chunk.groups].tolist(), strict=True))
@@ -173,20 +173,26 @@ class KernelPolynomial(ElectronSolver):
             block = self.family.block(matrix.lattice, matrix.components, problem.step, twist, draw, chunk.columns)
             drawn[twist, draw] = torch.tensor(block, dtype=matrix.onsite.dtype, device=matrix.onsite.device)
         probes = torch.stack([torch.stack([drawn[key].real, drawn[key].imag], 1) for key in keys])
-        return recursion.forward(self._scaled(problem, chunk.groups), probes, self.order)
+        phases = problem.phases[problem.twist[chunk.groups]]
+        scaled = recursion.scaled_matrix(
+            matrix, problem.replica[chunk.groups], phases, problem.centre, problem.half_width
+        )
+        return scaled, recursion.forward(scaled, probes, self.order)
 
     def _gradient(
-        self, problem: _Problem, chunks: list[_Chunk], coefficients: torch.Tensor, kept: torch.Tensor | None,
+        self, problem: _Problem, chunks: list[_Chunk], coefficients: torch.Tensor,
+        kept: tuple[torch.Tensor, torch.Tensor] | None = None, moments: torch.Tensor | None = None,
         pairs: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
-        """rho_ii (G, N, o, o) and, with ``pairs``, rho_ij (G, E, o, o)."""
+        """rho_ii (G, N, o, o) and, with ``pairs``, rho_ij (G, E, o, o); ``moments`` are added up on the way if given."""
         o, dtype = problem.matrix.components, problem.matrix.onsite.dtype
         groups, sites = len(problem.replica), problem.matrix.lattice.sites
         onsite = torch.zeros((groups, sites, o, o), dtype=dtype, device=coefficients.device)
         bonds = None if pairs is None else onsite.new_zeros((groups, len(pairs), o, o))
         for chunk in chunks:
-            history = kept if kept is not None else self._history(problem, chunk)
-            scaled = self._scaled(problem, chunk.groups)
+            scaled, history = kept if kept is not None else self._vectors(problem, chunk)
+            if moments is not None:
+                moments[chunk.groups] += recursion.doubled_moments(history)
             products, pair_products = recursion.reverse(scaled, history, coefficients[chunk.groups], pairs)
             gradient = recursion.complex_form(products).unflatten(0, (-1, sites)) / problem.half_width
             onsite[chunk.groups] += (gradient + gradient.mH) / 2
@@ -197,7 +203,7 @@ class KernelPolynomial(ElectronSolver):
 
     def _bonds(self, problem: _Problem, chunks: list[_Chunk], coefficients: torch.Tensor) -> torch.Tensor:
         pairs = problem.matrix.lattice.tensor("bonds", problem.matrix.onsite.device)
-        _, bonds = self._gradient(problem, chunks, coefficients, None, pairs)
+        _, bonds = self._gradient(problem, chunks, coefficients, pairs=pairs)
         assert bonds is not None
         phased = bonds * problem.phases[problem.twist].conj()[..., None, None]
         return phased.unflatten(0, (problem.matrix.replicas, -1)).mean(1)
@@ -220,27 +226,34 @@ class KernelPolynomial(ElectronSolver):
         factors = self._factors(temperature, mu.device)
         return (series.coefficients(values, 2 * self.order) * factors)[problem.replica]
 
-    def _equilibrium(
-        self, problem: _Problem, moments: torch.Tensor, ensemble: Ensemble
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """mu (B,), energies (B, draws), number (B,)."""
-        replicas, temperature = problem.matrix.replicas, ensemble.temperature
-        levels = self._grid(problem)[None]
-        weights = series.weights(moments * self._factors(temperature, moments.device), levels.shape[1])
-        weights = weights.view(replicas, -1, self.family.draws, levels.shape[1]).mean(1)
-        mean, device = weights.mean(1), moments.device
-        if ensemble.chemical_potential is not None:
-            mu = torch.full((replicas,), ensemble.chemical_potential, dtype=torch.float64, device=device)
-        else:
-            assert ensemble.filling is not None
-            target = torch.full((replicas,), ensemble.filling * problem.matrix.size, dtype=torch.float64, device=device)
-            mu = solve_chemical_potential(levels.expand(replicas, -1), mean, target, temperature)
-        shifted = (levels - mu[:, None])[:, None]
-        energies = (weights * grand_potential(shifted, temperature)).sum(2)
-        number = (mean * occupation(shifted[:, 0], temperature)).sum(1)
+    def _weights(self, problem: _Problem, moments: torch.Tensor, temperature: float) -> torch.Tensor:
+        """Quadrature weights of the spectrum on the grid, (B, draws, P), averaged over twists."""
+        points = GRID_FACTOR * 2 * self.order
+        weights = series.weights(moments * self._factors(temperature, moments.device), points)
+        return weights.view(problem.matrix.replicas, -1, self.family.draws, points).mean(1)
+
+    def _chemical_potential(self, problem: _Problem, moments: torch.Tensor, ensemble: Ensemble) -> torch.Tensor:
+        """mu (B,), given or found from the moments."""
+        replicas = problem.matrix.replicas
+        if ensemble.filling is None:
+            assert ensemble.chemical_potential is not None
+            return moments.new_full((replicas,), ensemble.chemical_potential)
+        weights = self._weights(problem, moments, ensemble.temperature).mean(1)
+        target = moments.new_full((replicas,), ensemble.filling * problem.matrix.size)
+        levels = self._grid(problem).expand(replicas, -1)
+        return solve_chemical_potential(levels, weights, target, ensemble.temperature)
+
+    def _energies(
+        self, problem: _Problem, moments: torch.Tensor, mu: torch.Tensor, ensemble: Ensemble
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Energies (B, draws) and number (B,)."""
+        weights = self._weights(problem, moments, ensemble.temperature)
+        shifted = (self._grid(problem)[None] - mu[:, None])[:, None]
+        energies = (weights * grand_potential(shifted, ensemble.temperature)).sum(2)
+        number = (weights.mean(1) * occupation(shifted[:, 0], ensemble.temperature)).sum(1)
         if ensemble.filling is not None:
             energies = energies + (mu * ensemble.filling * problem.matrix.size)[:, None]
-        return mu, energies, number
+        return energies, number
 
     def _density_of_states(self, problem: _Problem, moments: torch.Tensor, energies: torch.Tensor) -> torch.Tensor:
         x = (energies - problem.centre) / problem.half_width
