@@ -1,100 +1,64 @@
-"""Recording a run: advance, and hand Frames to a trajectory and a movie; stop well at any moment.
-
-The state after the last complete stretch of steps is always known, so an interrupted run ends with readable files and
-a checkpoint. Stretches last about a fifth of a second, and end where a frame is due.
-"""
+"""Recording: frames of a run into one HDF5 trajectory and one MP4 movie, written while it runs."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-from engine.checkpoint import save_checkpoint
+from engine.checkpoint import describe
 from engine.frame import Frame
-from engine.simulation import Simulation, StepFailed, snapshot
+from engine.io.trajectory import TrajectoryWriter
+from spinviz.movie import MovieWriter
 
-STRETCH_SECONDS = 0.2
-CHECKPOINT_SECONDS = 60.0
-
-
-class FrameWriter(Protocol):
-    """What takes frames: TrajectoryWriter, MovieWriter."""
-
-    def write(self, frame: Frame) -> None: ...
-    def close(self) -> None: ...
+MOVIE_RATE = 25
+WANTED_RATE = 30.0
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """Outcome of :func:`record`: the last good ``simulation``, steps made, wall seconds, last frame, and why it ended
-    early (None, "interrupted" or the message of a failed step)."""
+class Recording:
+    """Writes ``folder/run.h5`` and ``folder/run.mp4``; both are readable after an interruption.
 
-    simulation: Simulation
-    steps: int
-    seconds: float
-    last: Frame
-    stopped: str | None
-
-
-def record(
-    simulation: Simulation,
-    steps: int,
-    every: int = 1,
-    observables: Sequence[str] = (),
-    writers: Sequence[FrameWriter] = (),
-    checkpoint: Path | None = None,
-    progress: Callable[[int, Frame], None] = lambda steps_more, frame: None,
-) -> Recorded:
-    """Advance ``steps`` steps; a frame now, after every ``every`` steps, and at the end.
-
-    Writers are closed when it ends, however it ends; ``checkpoint`` is saved each minute and at the end. Ctrl-C, a
-    failed step and a full disk end the run early, not with an exception. Raises ValueError for senseless numbers or
-    observables.
+    ``every`` steps one frame, chosen when the recording begins so that about 30 frames are written per second of
+    waiting, at most: a slow simulation is recorded step by step.
     """
-    if steps < 0 or every < 1:
-        raise ValueError(f"recording needs steps >= 0 and every >= 1, got steps={steps}, every={every}")
-    began, first, stopped = time.perf_counter(), simulation.state.step, None
-    saved = began
-    with ExitStack() as stack:
-        for writer in writers:
-            stack.callback(writer.close)
-        frame = _written(simulation, observables, writers)
-        try:
-            stretch = 1
-            while (done := simulation.state.step - first) < steps:
-                count = min(stretch, every - done % every, steps - done)
-                started = time.perf_counter()
-                simulation = simulation.advance(count)
-                stretch = _next_stretch(stretch, count, time.perf_counter() - started)
-                if (done + count) % every == 0 or done + count == steps:
-                    frame = _written(simulation, observables, writers)
-                progress(count, frame)
-                if checkpoint is not None and time.perf_counter() - saved > CHECKPOINT_SECONDS:
-                    save_checkpoint(checkpoint, simulation)
-                    saved = time.perf_counter()
-        except KeyboardInterrupt:
-            stopped = "interrupted"
-        except StepFailed as error:
-            stopped, simulation = str(error), error.last_good
-        except OSError as error:
-            stopped = f"recording failed: {error}; free some space or write elsewhere"
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, simulation)
-    return Recorded(simulation, simulation.state.step - first, time.perf_counter() - began, frame, stopped)
 
+    observables: tuple[str, ...] = ("magnetization",)
 
-def _written(simulation: Simulation, observables: Sequence[str], writers: Sequence[FrameWriter]) -> Frame:
-    frame = snapshot(simulation, observables)
-    for writer in writers:
-        writer.write(frame)
-    return frame
+    def __init__(self, folder: Path, every: int | None = None) -> None:
+        self.trajectory_path, self.movie_path = folder / "run.h5", folder / "run.mp4"
+        self._wanted, self.every, self.frames = every, 1, 0
+        self._first = 0
+        self._trajectory: TrajectoryWriter | None = None
+        self._movie: MovieWriter | None = None
 
+    def begin(self, simulation: Any, steps_per_second: float) -> None:
+        """Open the files for this simulation."""
+        self.every = self._wanted or max(1, round(steps_per_second / WANTED_RATE))
+        self._first = simulation.state.step
+        if len(simulation.lattice.plaquettes):
+            self.observables = ("magnetization", "topological_charge")
+        self._trajectory = TrajectoryWriter(self.trajectory_path, self._settings(simulation), self.observables)
+        self._movie = MovieWriter(self.movie_path, frames_per_second=MOVIE_RATE)
 
-def _next_stretch(stretch: int, count: int, seconds: float) -> int:
-    """Steps that fit into a stretch, growing at most twofold."""
-    fitting = int(STRETCH_SECONDS * count / max(seconds, 1e-9))
-    return max(1, min(2 * stretch, fitting))
+    def _settings(self, simulation: Any) -> dict[str, Any]:
+        """What made the run, and all its parameters as they are now."""
+        parts = {name: part for name, part in describe(simulation).items() if name != "settings"}
+        return {**simulation.settings, "parts": parts}
+
+    def wants(self, step: int) -> bool:
+        """True for every ``every``-th step."""
+        return (step - self._first) % self.every == 0
+
+    def write(self, frame: Frame) -> None:
+        """Append one frame to both files."""
+        if self._trajectory is None or self._movie is None:
+            raise RuntimeError("the recording was not begun; call begin(simulation, rate) first")
+        self._trajectory.write(frame)
+        self._movie.write(frame)
+        self.frames += 1
+
+    def close(self) -> None:
+        """Finish both files. May be called twice."""
+        for writer in (self._trajectory, self._movie):
+            if writer is not None:
+                writer.close()
+        self._trajectory = self._movie = None

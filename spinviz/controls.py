@@ -1,0 +1,158 @@
+"""Controls: every slider as data.
+
+A *live* control changes paths of the running simulation between two steps; the others make a new simulation.
+Nothing here knows of a page: the widgets are made from these parameters, and the session gets what the methods return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import param
+
+from engine import PRESETS, TEXTURES, Preset
+
+SIZES = (12, 18, 24, 30, 36, 48, 64, 96, 128, 192, 256, 384, 512)
+SITES = (50, 100, 150, 200, 300)
+FIELD = "force.zeeman.model.field"
+BATH, ELECTRONS = "dynamics.temperature", "force.electrons.ensemble.temperature"
+FORCES = {"Exact diagonalization (ED)": "ed", "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical"}
+
+
+@dataclass(frozen=True)
+class Control:
+    """One control: ``paths`` in the simulation ((): it makes a new one), label, unit."""
+
+    label: str
+    paths: tuple[str, ...] = ()
+    unit: str = ""
+
+    @property
+    def live(self) -> bool:
+        """True when it acts between two steps."""
+        return bool(self.paths)
+
+
+CONTROLS: dict[str, Control] = {
+    "preset": Control("System"),
+    "size": Control("Size"),
+    "force": Control("Force"),
+    "texture": Control("Initial spins"),
+    "seed": Control("Seed"),
+    "field_x": Control("Field along x", (FIELD,), "t₁"),
+    "field_y": Control("Field along y", (FIELD,), "t₁"),
+    "field_z": Control("Field along z", (FIELD,), "t₁"),
+    "temperature": Control("Temperature of the bath", (BATH, ELECTRONS), "t₁"),
+    "linked": Control("Electrons follow the bath", (ELECTRONS,)),
+    "electron_temperature": Control("Temperature of the electrons", (ELECTRONS,), "t₁"),
+    "damping": Control("Damping α", ("dynamics.damping",)),
+    "time_step": Control("Time step", ("dynamics.time_step",), "ħ/t₁"),
+    "chemical_potential": Control("Chemical potential μ", ("force.electrons.ensemble.chemical_potential",), "t₁"),
+    "filling": Control("Filling per spin-orbital", ("force.electrons.ensemble.filling",)),
+}
+
+
+class Controls(param.Parameterized):
+    """Present values of all controls, with their ranges; ranges follow the preset."""
+
+    preset = param.Selector(default="skyrmion", objects={p.title: name for name, p in PRESETS.items()}, doc="System")
+    size = param.Selector(default=24, objects=list(SIZES), doc="Cells along each side, or number of random sites")
+    force = param.Selector(default="kpm", objects=FORCES, doc="How the force on the spins is computed")
+    texture = param.Selector(default="random", objects={t.title: n for n, t in TEXTURES.items()}, doc="Initial spins")
+    seed = param.Integer(default=0, bounds=(0, 999_999), doc="Seed of spins, noise and probes")
+    field_x = param.Number(default=0.0, bounds=(-1.0, 1.0), doc="Magnetic field along x, in t₁")
+    field_y = param.Number(default=0.0, bounds=(-1.0, 1.0), doc="Magnetic field along y, in t₁")
+    field_z = param.Number(default=0.0, bounds=(-1.0, 1.0), doc="Magnetic field along z, in t₁")
+    temperature = param.Number(default=0.0, bounds=(0.0, 1.0), doc="Temperature of the spins' bath, in t₁")
+    linked = param.Boolean(default=True, doc="Electrons take the bath's temperature, but not less than the preset's")
+    electron_temperature = param.Number(default=0.01, bounds=(0.0, 1.0), doc="Temperature of the electrons, in t₁")
+    damping = param.Number(default=0.1, bounds=(0.0, 1.0), doc="Gilbert damping α of the Landau-Lifshitz equation")
+    time_step = param.Number(default=0.1, bounds=(0.001, 10.0), doc="Time of one step, in ħ/t₁")
+    chemical_potential = param.Number(default=0.0, bounds=(-12.0, 12.0), doc="Chemical potential, in t₁")
+    filling = param.Number(default=0.25, bounds=(0.01, 0.99), doc="Electrons per spin-orbital")
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self.fixed_filling = False
+        self.electronic = True
+        self.choose(self.preset)
+
+    @property
+    def system(self) -> Preset:
+        """The preset's data."""
+        return PRESETS[self.preset]
+
+    def choose(self, name: str) -> None:
+        """Take a preset's ranges and its own size, force and texture."""
+        system = PRESETS[name]
+        regular = system.lattice != "random_sites"
+        self._set_ranges(system)
+        sizes = SIZES if regular else SITES
+        self.param.size.objects = sorted({*sizes, system.size})
+        self.param.texture.objects = {
+            t.title: key for key, t in TEXTURES.items() if regular or key in ("random", "ferromagnet")
+        }
+        self.param.update(preset=name, size=system.size, force=system.force, texture=system.texture)
+
+    def _set_ranges(self, system: Preset) -> None:
+        scale = system.field_scale
+        ranges = {name: (-scale, scale) for name in ("field_x", "field_y", "field_z")}
+        ranges |= {name: (0.0, system.temperature_scale) for name in ("temperature", "electron_temperature")}
+        ranges["time_step"] = (round(system.time_step / 20, 4), system.time_step * 4)
+        for name, bounds in ranges.items():
+            self.param[name].bounds = None  # the old value may lie outside of the new range
+            value = min(max(getattr(self, name), bounds[0]), bounds[1])
+            self.param.update(**{name: value})
+            self.param[name].bounds = bounds
+            self.param[name].step = (bounds[1] - bounds[0]) / 200
+
+    def settings(self) -> dict[str, Any]:
+        """What makes a new simulation with all present values."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in ("preset", "size", "force", "texture", "seed")}
+        values |= {name: getattr(self, name) for name in ("temperature", "damping", "time_step")}
+        values["field"] = (self.field_x, self.field_y, self.field_z)
+        if self.electronic:
+            values["electron_temperature"] = self.followed_temperature()
+            conserved = "filling" if self.fixed_filling else "chemical_potential"
+            values[conserved] = getattr(self, conserved)
+        return values
+
+    def first_settings(self) -> dict[str, Any]:
+        """What makes the preset as it is published, with the present seed."""
+        return {"preset": self.preset, "size": self.size, "force": self.force, "texture": self.texture,
+                "seed": self.seed}  # fmt: skip
+
+    def followed_temperature(self) -> float:
+        """Temperature that the electrons should have."""
+        if not self.linked:
+            return float(self.electron_temperature)
+        return max(float(self.temperature), self.system.electron_temperature)
+
+    def changes(self, name: str) -> dict[str, Any]:
+        """path -> value for :func:`engine.updated`, of a live control."""
+        values = {FIELD: (self.field_x, self.field_y, self.field_z), BATH: self.temperature}
+        values[ELECTRONS] = self.followed_temperature()
+        return {path: values.get(path, getattr(self, name)) for path in CONTROLS[name].paths}
+
+    def adopt(self, settings: Mapping[str, Any], read: Callable[[str], Any]) -> None:
+        """Show what is running: ``settings`` made it, ``read(path)`` gives a value (None where there is none)."""
+        found = {name: settings[name] for name in ("size", "force", "texture", "seed") if name in settings}
+        for name in ("temperature", "damping", "time_step", "chemical_potential", "filling"):
+            found[name] = read(CONTROLS[name].paths[0])
+        found["electron_temperature"] = read(ELECTRONS)
+        found["field_x"], found["field_y"], found["field_z"] = read(FIELD)
+        self.electronic = found["electron_temperature"] is not None
+        self.fixed_filling = found["filling"] is not None
+        self.param.update(preset=settings["preset"])
+        for name, value in found.items():
+            if value is not None:
+                self.show(name, value)
+
+    def show(self, name: str, value: Any) -> None:
+        """Set one control, widening its range where needed."""
+        bounds = getattr(self.param[name], "bounds", None)
+        if bounds is not None and not bounds[0] <= value <= bounds[1]:
+            self.param[name].bounds = (min(bounds[0], value), max(bounds[1], value))
+        self.param.update(**{name: value})

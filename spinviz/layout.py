@@ -1,0 +1,191 @@
+"""The live page: one session, its controls and its views. All arithmetic happens in the session's worker thread."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+import torch
+
+from engine import snapshot
+from spinviz.changes import built, quenched, restarted, value_at, with_suggested_time_step, with_values
+from spinviz.controls import CONTROLS, Controls
+from spinviz.panels import Header, Pictures, Sidebar
+from spinviz.recording import Recording
+from spinviz.session import Build, Session, Status
+from spinviz.theme import PAGE
+
+POLL_MILLISECONDS = 30
+THREADS_VARIABLE = "SPINVIZ_THREADS"
+THEME = {
+    mode: {
+        "palette": {
+            "primary": {"main": colours["primary"]},
+            "secondary": {"main": colours["accent"]},
+            "background": {"default": colours["background"], "paper": colours["surface"]},
+        }
+    }
+    for mode, colours in PAGE.items()
+}
+
+
+class LivePage:
+    """Everything of one browser tab. ``page`` is the Panel object; ``close`` frees the worker and the files."""
+
+    def __init__(self, build: Build = built, settings: Mapping[str, Any] | None = None) -> None:
+        self.controls = Controls()
+        self.session = Session(build, settings or self.controls.first_settings(), snapshot)
+        self.sidebar, self.header, self.pictures = Sidebar(self.controls), Header(), Pictures()
+        self._folder = Path(tempfile.mkdtemp(prefix="spinviz-"))
+        self._recordings = self._quenches = 0
+        self._recording: Recording | None = None
+        self._quiet = self._suggesting = False
+        self._seen = Status()
+        self._shown_kind = ""
+        self._connect()
+        self.page = pmui.Page(
+            title="spinviz", header=[self.header.panel], sidebar=[self.sidebar.panel], main=[self.pictures.panel],
+            sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
+        )  # fmt: skip
+
+    def watch(self) -> None:
+        """Look for new frames, from now on."""
+        pn.state.add_periodic_callback(self.poll, period=POLL_MILLISECONDS)
+
+    def close(self) -> None:
+        """Stop the worker and remove the recordings."""
+        self.session.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def poll(self) -> None:
+        """Show what is new. Frames go out one by one, everything else in one message."""
+        frame = self.session.take_frame()
+        if frame is not None:
+            self.pictures.spin.show(frame)
+        else:
+            self.pictures.spin.panel.send_newest()
+        observed, status = self.session.take_observed(), self.session.status
+        if observed is None and status == self._seen:
+            return
+        with pn.io.hold():
+            if observed is not None:
+                self.pictures.show(observed)
+            self._follow(status, observed is not None)
+            self.header.show(status, observed)
+
+    def _connect(self) -> None:
+        for name, control in CONTROLS.items():
+            self.controls.param.watch(self._live if control.live else self._remake, name)
+        session, buttons = self.session, self.sidebar
+        actions: dict[Any, Callable[[], None]] = {
+            self.pictures.play: self._play,
+            self.pictures.step: session.step,
+            self.pictures.reset: lambda: session.restart(lambda present: restarted(present, session.first)),
+            self.pictures.quench: self._quench,
+            buttons.suggest: self._suggest,
+            buttons.record: self._record,
+        }
+        for button, action in actions.items():
+            button.on_click(lambda event, action=action: action())
+
+    def _play(self) -> None:
+        if self.session.status.running:
+            self.session.pause()
+        else:
+            self.session.start()
+
+    def _quench(self) -> None:
+        self._quenches += 1
+        count = self._quenches
+        self.session.restart(lambda present: quenched(present, count))
+        self.session.start()
+
+    def _suggest(self) -> None:
+        self._suggesting = True
+        self.session.post("dynamics.time_step", with_suggested_time_step)
+
+    def _live(self, event: Any) -> None:
+        self.sidebar.arrange()
+        if self._quiet:
+            return
+        changes = self.controls.changes(event.name)
+        key = " ".join(changes)
+        self.session.post(key, lambda present: with_values(present, changes))
+
+    def _remake(self, event: Any) -> None:
+        if self._quiet:
+            return
+        if event.name == "preset":
+            self._quiet = True
+            self.controls.choose(event.new)
+            self._quiet = False
+            self.session.rebuild(self.controls.first_settings())
+        else:
+            self.session.rebuild(self.controls.settings())
+
+    def _record(self) -> None:
+        if self.session.status.recording:
+            self.session.stop_recording()
+            return
+        self._recordings += 1
+        folder = self._folder / f"recording-{self._recordings}"
+        folder.mkdir()
+        self._recording = Recording(folder)
+        self.sidebar.offer(None)
+        self.session.record(self._recording)
+
+    def _follow(self, status: Status, fresh: bool) -> None:
+        """Bring controls and buttons in line with what the worker did."""
+        seen, self._seen = self._seen, status
+        simulation = self.session.simulation
+        answered = (status.built, status.refused, status.changed) != (seen.built, seen.refused, seen.changed)
+        if answered and simulation is not None and status.settings:
+            self._adopt(status, simulation, status.built != seen.built or status.refused != seen.refused)
+        if seen.recording and not status.recording and self._recording is not None:
+            self.sidebar.offer(self._recording)
+        self.sidebar.follow(status)
+        self.pictures.follow(status)
+
+    def _adopt(self, status: Status, simulation: Any, everything: bool) -> None:
+        """Controls show what is running: after a build or a refusal all of them, else the suggested time step."""
+        self._quiet = True
+        try:
+            if everything:
+                self.controls.adopt(status.settings, lambda path: value_at(simulation, path))
+            elif self._suggesting:
+                self._suggesting = False
+                self.controls.show("time_step", simulation.dynamics.time_step)
+        finally:
+            self._quiet = False
+        if simulation.lattice.kind != self._shown_kind:
+            self._shown_kind = simulation.lattice.kind
+            self.pictures.arrange(simulation.lattice)
+        self.pictures.name(self.controls.system)
+        self.sidebar.arrange()
+
+
+def limit_threads() -> None:
+    """Threads of one step: SPINVIZ_THREADS, or half of the cores, so that pages stay quick. Once per process."""
+    wanted = os.environ.get(THREADS_VARIABLE, "")
+    if wanted and not (wanted.isdigit() and int(wanted) > 0):
+        raise ValueError(f"{THREADS_VARIABLE} must be a whole number of threads >= 1, got {wanted!r}")
+    threads = int(wanted) if wanted else max(1, (os.cpu_count() or 2) // 2)
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def live_page(build: Build = built, settings: Mapping[str, Any] | None = None) -> Any:
+    """The page of one browser tab, with its own worker; freed when the tab is closed."""
+    limit_threads()
+    pn.extension(reconnect=True)
+    live = LivePage(build, settings)
+    pn.state.onload(live.watch)
+    pn.state.on_session_destroyed(lambda context: threading.Thread(target=live.close, daemon=True).start())
+    return live.page

@@ -1,0 +1,192 @@
+"""The parts of the live page: side drawer, head line, pictures. Widgets only; what they do is decided in layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from engine.frame import Frame
+from engine.lattice import Lattice
+from engine.presets import Preset
+from spinviz.controls import CONTROLS, Controls
+from spinviz.recording import Recording
+from spinviz.session import Status
+from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
+
+SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (4, 12)}
+CARD = {"elevation": 1, "sizing_mode": "stretch_both", "margin": 4, "sx": {"padding": "4px 8px", "overflow": "hidden"}}
+
+
+class Sidebar:
+    """All controls, time-step advice, recording and downloads."""
+
+    def __init__(self, controls: Controls) -> None:
+        self.controls = controls
+        self.widgets = {name: _widget(controls, name) for name in CONTROLS}
+        self.suggest = pmui.Button(label="Suggested time step", variant="text", size="small", **SLIM)
+        self.record = pmui.Button(label="Record", variant="outlined", color="error", size="small", **SLIM)
+        self.recorded = pn.pane.HTML("", margin=(0, 14))
+        self.downloads = {
+            suffix: pmui.FileDownload(
+                label=label, filename=f"run.{suffix}", variant="outlined", size="small", disabled=True, auto=True,
+                callback=lambda suffix=suffix: self._path(suffix), **SLIM,
+            )
+            for suffix, label in (("h5", "Download data (HDF5)"), ("mp4", "Download movie (MP4)"))
+        }  # fmt: skip
+        self._recording: Recording | None = None
+        self.panel = pmui.Column(
+            *(self.widgets[name] for name in ("preset", "size", "force", "texture", "seed")),
+            _heading("Field"), *(self.widgets[name] for name in ("field_z", "field_x", "field_y")),
+            _heading("Temperature"), *(self.widgets[name] for name in ("temperature", "linked", "electron_temperature")),
+            _heading("Electrons"), *(self.widgets[name] for name in ("chemical_potential", "filling")),
+            _heading("Dynamics"), *(self.widgets[name] for name in ("damping", "time_step")), self.suggest,
+            _heading("Recording"), self.record, self.recorded, *self.downloads.values(),
+            sizing_mode="stretch_width",
+        )  # fmt: skip
+        self.arrange()
+
+    def arrange(self) -> None:
+        """Show only the controls that act on the present system."""
+        controls = self.controls
+        self.widgets["electron_temperature"].disabled = controls.linked
+        self.widgets["linked"].visible = self.widgets["electron_temperature"].visible = controls.electronic
+        self.widgets["chemical_potential"].visible = controls.electronic and not controls.fixed_filling
+        self.widgets["filling"].visible = controls.electronic and controls.fixed_filling
+
+    def follow(self, status: Status) -> None:
+        """Buttons and texts for this status."""
+        self.record.label = "Stop recording" if status.recording else "Record"
+        self.record.variant = "contained" if status.recording else "outlined"
+        self.recorded.object = f"{status.recorded} frames recorded" if status.recorded else ""
+
+    def offer(self, recording: Recording | None) -> None:
+        """Offer a finished recording for download."""
+        self._recording = recording
+        for button in self.downloads.values():
+            button.disabled = recording is None
+
+    def _path(self, suffix: str) -> str:
+        assert self._recording is not None
+        path = self._recording.trajectory_path if suffix == "h5" else self._recording.movie_path
+        return str(path)
+
+
+class Header:
+    """Time, step, steps per second and charge, always in sight."""
+
+    def __init__(self) -> None:
+        self.panel = pn.pane.HTML(self._text(Status(), "–"), margin=0, sizing_mode="stretch_width")
+        self._charge = "–"
+
+    def show(self, status: Status, observed: Frame | None) -> None:
+        """Numbers of this status and, where measured, this frame."""
+        if observed is not None:
+            charge = observed.observables.get("topological_charge")
+            self._charge = "–" if charge is None else f"{round(float(charge[0])):+d}".replace("-", "−").replace("+0", "0")
+        self.panel.object = self._text(status, self._charge)
+
+    @staticmethod
+    def _text(status: Status, charge: str) -> str:
+        state = "preparing" if status.building else "running" if status.running else "paused"
+        rate = status.steps_per_second if status.running else 0.0
+        values = {
+            "time": (f"{status.time:,.1f}", "time, ħ/t₁"),
+            "step": (f"{status.step:,}", "step"),
+            "rate": (f"{rate:.3g}", "steps per second"),
+            "charge": (charge, "charge Q"),
+        }
+        cells = "".join(
+            f'<span style="display:inline-flex;flex-direction:column;align-items:flex-end;min-width:84px">'
+            f'<b class="value-{name}" style="font-size:19px;line-height:1.15;font-variant-numeric:tabular-nums">{value}</b>'
+            f'<span style="font-size:11px;opacity:.8">{label}</span></span>'
+            for name, (value, label) in values.items()
+        )
+        return (
+            f'<div style="display:flex;gap:22px;justify-content:flex-end;align-items:center;font-family:inherit">'
+            f'<span class="value-state" style="font-size:13px;opacity:.85">{state}</span>{cells}</div>'
+        )
+
+
+class Pictures:
+    """Transport buttons and all views."""
+
+    def __init__(self) -> None:
+        self.spin, self.chirality, self.structure = SpinView(), ChiralityView(), StructureFactorView()
+        self.series, self.domains = TimeSeriesView(), DomainView()
+        small: dict[str, Any] = {"size": "small", "margin": (0, 4)}
+        self.play = pmui.Button(label="Pause", icon="pause", variant="contained", width=104, **small)
+        self.step = pmui.Button(label="Step", icon="skip_next", variant="outlined", **small)
+        self.reset = pmui.Button(label="Reset", icon="replay", variant="outlined", **small)
+        self.quench = pmui.Button(
+            label="Quench", icon="bolt", variant="outlined", color="secondary",
+            description="New random spins at the present settings", **small,
+        )  # fmt: skip
+        self.title = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 8))
+        self.message = pmui.Alert(
+            object="", severity="error", visible=False, sizing_mode="stretch_width", margin=(2, 4),
+            css_classes=["spinviz-message"],
+        )  # fmt: skip
+        self.side = pmui.Column(
+            _card("Scalar chirality χ", self.chirality.panel),
+            _card("Structure factor S(q)", self.structure.panel),
+            _card("Domain size L(t)", self.domains.panel),
+            sizing_mode="stretch_height", width=300, margin=0,
+        )  # fmt: skip
+        curves = pmui.Paper(self.series.panel, **{**CARD, "sizing_mode": "stretch_width", "height": 186})
+        left = pmui.Column(
+            pmui.Row(self.title, self.play, self.step, self.reset, self.quench, sizing_mode="stretch_width",
+                     margin=(4, 0, 2, 0)),
+            self.message, pmui.Paper(self.spin.panel, **CARD), curves, sizing_mode="stretch_both", margin=0,
+        )  # fmt: skip
+        self.panel = pmui.Row(
+            left, self.side, sizing_mode="stretch_width", margin=0, styles={"height": "calc(100vh - 84px)"},
+            min_height=560,
+        )  # fmt: skip
+
+    def show(self, observed: Frame) -> None:
+        """Show a frame with observables in all views but the texture, which has its own clock."""
+        self.spin.describe(observed)
+        for view in (self.chirality, self.structure, self.series, self.domains):
+            view.show(observed)
+
+    def follow(self, status: Status) -> None:
+        """Buttons and message for this status."""
+        self.play.label, self.play.icon = ("Pause", "pause") if status.running else ("Start", "play_arrow")
+        self.message.object = status.message
+        self.message.visible = bool(status.message)
+
+    def arrange(self, lattice: Lattice) -> None:
+        """Hide what this lattice does not have."""
+        self.side.visible = self.series.charge.visible = len(lattice.plaquettes) > 0
+
+    def name(self, system: Preset) -> None:
+        """Title of the page: what is shown."""
+        self.title.object = (
+            f'<div style="font-size:17px;font-weight:600;line-height:1.2" title="{system.description}">'
+            f"{system.title}</div>"
+        )
+
+
+def _widget(controls: Controls, name: str) -> Any:
+    """The widget of one control, named with its unit."""
+    control, parameter = CONTROLS[name], controls.param[name]
+    label = f"{control.label} ({control.unit})" if control.unit else control.label
+    options = {"label": label, **SLIM, "description": parameter.doc}
+    kinds = {
+        "Selector": pmui.Select, "Boolean": pmui.Switch, "Integer": pmui.IntInput, "Number": pmui.FloatSlider,
+    }  # fmt: skip
+    kind = kinds[type(parameter).__name__]
+    if kind is not pmui.FloatSlider:
+        return kind.from_param(parameter, **({**options, "size": "small"} if kind is not pmui.Switch else options))
+    return kind.from_param(parameter, format="0.0000" if control.unit == "t₁" else "0.000", **options)
+
+
+def _heading(text: str) -> Any:
+    return pmui.Typography(text, variant="overline", margin=(6, 12, 0, 12))
+
+
+def _card(title: str, content: Any) -> Any:
+    heading = pn.pane.HTML(f'<div style="font-size:13px;font-weight:600">{title}</div>', margin=(0, 4), height=18)
+    return pmui.Paper(heading, content, **CARD)

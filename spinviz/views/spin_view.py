@@ -1,0 +1,27 @@
+"""Spin texture: hue = in-plane angle, white = +z, black = -z, with arrows on a subgrid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.frame import Frame
+from spinviz.components import LatticeMap
+from spinviz.views.view import View, map_message, size_text
+
+
+class SpinView(View):
+    """The texture, coloured and drawn in the browser from 3 bytes per site."""
+
+    def __init__(self) -> None:
+        self.panel = LatticeMap(title="spin", label="Spin texture", legend="wheel", sizing_mode="stretch_both")
+
+    def show(self, frame: Frame) -> None:
+        self.panel.push({**map_message(frame.lattice, "spin", frame.spin[0]), "arrows": True})
+
+    def describe(self, frame: Frame) -> None:
+        """Say in words what is seen, for screen readers; frame with observables."""
+        size = float(np.linalg.norm(frame.observables["magnetization"][0]))
+        text = f"Spin texture on the {size_text(frame.lattice)}: magnetization {size:.2f}"
+        if "topological_charge" in frame.observables:
+            text += f", topological charge {float(frame.observables['topological_charge'][0]):.0f}"
+        self.panel.label = text

@@ -1,0 +1,64 @@
+"""Charge, magnetization and energy against time."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from bokeh.models import BasicTicker, ColumnDataSource
+from panel.layout import Row
+from panel.pane import Bokeh
+
+from engine.frame import Frame
+from spinviz.theme import LINES
+from spinviz.views.view import View, plain_figure
+
+POINTS = 2000
+COLUMNS = ("time", "charge", "magnetization", "along_field", "energy")
+
+
+class TimeSeriesView(View):
+    """Three small curves that share one time axis; they start anew when time runs back."""
+
+    def __init__(self) -> None:
+        self._source = ColumnDataSource({name: np.empty(0) for name in COLUMNS})
+        self._last = math.inf
+        colours = LINES["light"]
+        charge = plain_figure("Topological charge Q", x_axis_label="time (ħ/t₁)")
+        charge.step("time", "charge", source=self._source, line_color=colours[1], line_width=2, mode="after")
+        magnet = plain_figure("Magnetization", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
+        label = {"source": self._source, "line_width": 2}
+        magnet.line("time", "magnetization", line_color=colours[0], legend_label="|M|", **label)
+        magnet.line("time", "along_field", line_color=colours[2], legend_label="Mz", **label)
+        magnet.legend.location, magnet.legend.orientation = "top_left", "horizontal"
+        magnet.legend.label_text_font_size, magnet.legend.background_fill_alpha = "10px", 0.6
+        magnet.legend.border_line_color, magnet.legend.padding, magnet.legend.margin = None, 2, 2
+        magnet.legend.glyph_width = 14
+        energy = plain_figure("Energy per site (t₁)", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
+        energy.line("time", "energy", line_color=colours[3], **label)
+        for plot in (charge, magnet, energy):
+            plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
+            plot.yaxis.ticker = BasicTicker(desired_num_ticks=4)
+        self.charge = Bokeh(charge, sizing_mode="stretch_both")
+        self.panel = Row(
+            self.charge, Bokeh(magnet, sizing_mode="stretch_both"), Bokeh(energy, sizing_mode="stretch_both"),
+            sizing_mode="stretch_both",
+        )  # fmt: skip
+
+    def show(self, frame: Frame) -> None:
+        time = float(frame.time[0])
+        if time < self._last:
+            self._source.data = {name: np.empty(0) for name in COLUMNS}
+        elif time == self._last:
+            return
+        self._last = time
+        values = frame.observables
+        magnetization = values["magnetization"][0]
+        sample = {
+            "time": time,
+            "charge": float(values["topological_charge"][0]) if "topological_charge" in values else math.nan,
+            "magnetization": float(np.linalg.norm(magnetization)),
+            "along_field": float(magnetization[2]),
+            "energy": float(values["energy"][0]) if "energy" in values else math.nan,
+        }
+        self._source.stream({name: np.array([value]) for name, value in sample.items()}, rollover=POINTS)
