@@ -26,7 +26,6 @@ ORDERED_ENERGY = 3e-4  # digits printed (5e-5), T = 0.002 and a 48 x 48 momentum
 GAP = 5e-4  # half a unit of the last printed digit
 FILLING = 1e-10  # the promise of Ensemble
 SPECTRUM = 2e-3  # Gaussian (0.05) or Jackson broadening against T = 0.1, trapezoid rule
-SIGMAS = 4.0  # two-sided probability 6e-5 of a false alarm
 CHI_SQUARE = 0.7  # mean of 48 correlated squared deviations of unit variance
 SINGLE_PRECISION_FORCE = 2e-5  # float32 rounding 6e-8 times the condition of a 72 x 72 problem
 

@@ -52,7 +52,8 @@ def suggest_time_step(
         whole, _start = HeunLLG(damping=damping, time_step=trial).step(state, force, noise, response)
         half = HeunLLG(damping=damping, time_step=trial / 2)
         middle, _start = half.step(state, force, noise, response)
-        halves, _start = half.step(middle, force, noise)
+        # the same step number: random probes must not be redrawn between the two halves
+        halves, _start = half.step(state.with_spin(middle.spin), force, noise)
         turn = _root_mean_square(halves.spin - state.spin)
         error = _root_mean_square(halves.spin - whole.spin) * (4 / 3)
         rounding = torch.finfo(state.spin.dtype).eps

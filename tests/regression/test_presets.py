@@ -114,3 +114,15 @@ def test_exact_diagonalization_that_cannot_fit_is_refused() -> None:
 def test_spin_glass_has_no_classical_model() -> None:
     with pytest.raises(ValueError, match="no classical model"):
         engine.preset("spin_glass", size=20, force="classical")
+
+
+def test_suggested_time_step_does_not_mistake_probe_noise_for_stiffness() -> None:
+    """Random probes are redrawn at every step of a run, but not inside the trial of the advice."""
+    advice = [
+        engine.suggest_time_step(simulation.state, simulation.force, damping=1.0)
+        for simulation in (
+            engine.preset("skyrmion", size=6, force="ed"),
+            engine.preset("skyrmion", size=6, force="kpm", moments=64, probes=8),
+        )
+    ]
+    assert 0.2 < advice[1] / advice[0] < 5.0  # noise at every step would make it a hundred times smaller
