@@ -23,7 +23,7 @@ import torch
 from engine.block_matrix import BlockMatrix
 from engine.sparse import csr_matrix
 
-COLLECTED = 16  # recursion steps whose outer products are multiplied together
+COLLECTED = 4  # recursion steps whose outer products are multiplied together; more no longer fit in the cache
 
 
 def scaled_matrix(
