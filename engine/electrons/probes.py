@@ -56,13 +56,15 @@ class Identity(Probes):
 
 @dataclass(frozen=True)
 class RandomPhase(Probes):
-    """``count`` columns of random phases over the whole lattice, in ``draws`` independent groups."""
+    """``count`` columns of random phases over the whole lattice, in ``draws`` independent groups (default: up to 4)."""
 
     count: int
     seed: int = 0
-    draws: int = 1
+    draws: int = 0
 
     def __post_init__(self) -> None:
+        if self.draws == 0:
+            object.__setattr__(self, "draws", next(d for d in (4, 3, 2, 1) if self.count % d == 0))
         _check(self.count, self.draws, self.seed)
 
     def columns(self, lattice: Lattice, components: int) -> int:
