@@ -27,6 +27,7 @@ PRIMITIVE_VECTORS = {
     "triangular": np.array([[1.0, 0.0], [0.5, np.sqrt(3.0) / 2.0]]),
 }
 DISTANCE_TOLERANCE = 1e-9
+LARGEST_LATTICE = 2**24  # sites; about 10 GiB of bonds
 
 
 @dataclass(frozen=True)
@@ -241,6 +242,11 @@ def _bravais(kind: str, L1: int, L2: int, shells: int) -> Lattice:
     if int(shells) != shells or not 1 <= shells <= 20:
         raise ValueError(f"shells must be an integer from 1 to 20, got {shells}")
     L1, L2, shells = int(L1), int(L2), int(shells)
+    if L1 * L2 > LARGEST_LATTICE:
+        raise MemoryError(
+            f"{kind} lattice of {L1} x {L2} = {L1 * L2} sites would not fit in memory with its bonds; "
+            f"use at most {LARGEST_LATTICE} sites (4096 x 4096)"
+        )
     shape, vectors = np.array([L1, L2]), PRIMITIVE_VECTORS[kind]
     cells = np.stack(np.meshgrid(np.arange(L1), np.arange(L2), indexing="ij"), -1).reshape(-1, 2)
     stencil, stencil_shells = half_stencil(kind, shells)

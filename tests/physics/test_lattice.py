@@ -116,3 +116,8 @@ def test_description_rebuilds_the_lattice(name: str) -> None:
 def test_senseless_lattices_are_refused(call, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_lattices_that_cannot_fit_are_refused_before_they_are_built() -> None:
+    with pytest.raises(MemoryError, match="4096 x 4096"):
+        engine.triangular(100_000)
