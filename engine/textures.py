@@ -37,6 +37,17 @@ def random_spins(
     return _unit(noise.normal(0, (lattice.sites, 3), SPIN_STREAM, dtype=torch.float64)).to(device, dtype)
 
 
+def random_angles(
+    lattice: Lattice, *, replicas: int = 1, seed: int = 0, dtype: torch.dtype = torch.float32, device: Any = "cpu"
+) -> torch.Tensor:
+    """Polar angle uniform in [0, pi] and azimuth uniform: denser at the poles than the sphere (a published data set)."""
+    normal = _noise(replicas, seed).normal(0, (lattice.sites, 2), SPIN_STREAM, device, torch.float64)
+    uniform = torch.special.ndtr(normal)
+    polar, azimuth = math.pi * uniform[..., 0], 2 * math.pi * uniform[..., 1]
+    across = torch.sin(polar)
+    return torch.stack([across * torch.cos(azimuth), across * torch.sin(azimuth), torch.cos(polar)], -1).to(dtype)
+
+
 def ferromagnet(
     lattice: Lattice, direction: Vector = (0.0, 0.0, 1.0), *, replicas: int = 1, seed: int = 0,
     dtype: torch.dtype = torch.float32, device: Any = "cpu",
@@ -203,6 +214,7 @@ class Texture:
 
 TEXTURES: dict[str, Texture] = {
     "random": Texture("Random spins (infinite temperature)", random_spins),
+    "random_angles": Texture("Random polar and azimuthal angles", random_angles),
     "ferromagnet": Texture("Ferromagnet", ferromagnet),
     "antiferromagnet": Texture("Antiferromagnet, two sublattices (square)", antiferromagnet),
     "stripe": Texture("Collinear stripes", stripe),

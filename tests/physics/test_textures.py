@@ -178,3 +178,10 @@ def test_perturbation_keeps_lengths_and_grows_with_its_amount():
 def test_refusals_teach(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_random_angles_are_uniform_in_the_polar_angle() -> None:
+    """<cos^2 theta> is 1/2 for a uniform polar angle, 1/3 for uniform points on the sphere; variance of cos^2 is 1/8."""
+    spin = texture("random_angles", square(40), dtype=torch.float64)
+    deviation = (float((spin[..., 2] ** 2).mean()) - 0.5) / (0.125 / 1600) ** 0.5
+    assert abs(deviation) < SIGMAS
