@@ -95,8 +95,9 @@ PRESETS: dict[str, Preset] = {
     "double_exchange_000": Preset(
         title="Double exchange, moderate coupling",
         description="Square lattice, J = 3.5, 0.480 electrons per spin-orbital, T = 0: a published training set.",
-        lattice="square", size=30, hopping={1: 1.0}, coupling=3.5, filling=0.48, force="ed", damping=0.1, texture="random_angles",
-        time_step=0.5, field_scale=0.2, temperature_scale=0.1, stand_in={1: -0.085, 2: 0.016, 3: 0.003},
+        lattice="square", size=30, hopping={1: 1.0}, coupling=3.5, filling=0.48, force="ed", damping=0.1,
+        time_step=0.5, texture="random_angles", field_scale=0.2, temperature_scale=0.1,
+        stand_in={1: -0.085, 2: 0.016, 3: 0.003},
     ),
     "spin_glass": Preset(
         title="Spin glass in an amorphous metal",

@@ -120,9 +120,7 @@ class Simulation:
             raise StepFailed(self._advice(state.step), self)
         return self._at(state)
 
-    def frames(
-        self, count: int, every: int = 1, observables: Sequence[str] = ()
-    ) -> Generator[Frame, None, Simulation]:
+    def frames(self, count: int, every: int = 1, observables: Sequence[str] = ()) -> Generator[Frame, None, Simulation]:
         """``count`` frames, ``every`` steps apart; the first is the present state.
 
         The generator returns the simulation at the last frame (``last = yield from simulation.frames(...)``).

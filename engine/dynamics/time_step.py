@@ -19,9 +19,7 @@ TILT = 0.1
 ROUNDS = 2
 
 
-def suggest_time_step(
-    state: SpinState, force: ForceProvider, tolerance: float = 1e-3, damping: float = 0.1
-) -> float:
+def suggest_time_step(state: SpinState, force: ForceProvider, tolerance: float = 1e-3, damping: float = 0.1) -> float:
     """A time step (hbar/t1) for which Heun's error, per radian that the spins turn, is about ``tolerance``.
 
     The spins are tilted at random by 0.1 rad (so that a state at rest also shows its frequencies), a trial step turns

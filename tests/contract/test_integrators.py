@@ -132,7 +132,13 @@ def test_senseless_parameters_are_refused(kind: type, name: str, value: object) 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("time_step", 0.0), ("torque_tolerance", -1e-3), ("maximum_steps", 0), ("maximum_steps", 1.5), ("maximum_steps", True)],
+    [
+        ("time_step", 0.0),
+        ("torque_tolerance", -1e-3),
+        ("maximum_steps", 0),
+        ("maximum_steps", 1.5),
+        ("maximum_steps", True),
+    ],
 )
 def test_relax_refuses_senseless_parameters(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=name):

@@ -62,9 +62,7 @@ def test_damped_spin_follows_tanh_and_sech(kind: type[LandauLifshitz]) -> None:
     assert float(final.time[0]) == pytest.approx(time)
     across, phase = 1 / math.cosh(damping * field * time), field * time
     expected = [across * math.cos(phase), across * math.sin(phase), math.tanh(damping * field * time)]
-    torch.testing.assert_close(
-        final.spin[0, 0], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=LLG_SOLUTION
-    )
+    torch.testing.assert_close(final.spin[0, 0], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=LLG_SOLUTION)
 
 
 @BOTH

@@ -33,7 +33,9 @@ FORCES: dict[str, ForceProvider] = {
         zeeman=FIELD,
     ),
     "chebyshev": ElectronicForce(
-        KONDO, KernelPolynomial(moments=64, probes=Coloured(8, seed=3), dtype=torch.complex64), Ensemble(0.2, filling=0.3)
+        KONDO,
+        KernelPolynomial(moments=64, probes=Coloured(8, seed=3), dtype=torch.complex64),
+        Ensemble(0.2, filling=0.3),
     ),
     "glass": ElectronicForce(GLASS, ExactDiagonalization(), Ensemble(temperature=0.1, filling=0.5)),
 }
