@@ -44,9 +44,9 @@ CONTROLS: dict[str, Control] = {
     "field_x": Control("Field along x", (FIELD,), "t₁"),
     "field_y": Control("Field along y", (FIELD,), "t₁"),
     "field_z": Control("Field along z", (FIELD,), "t₁"),
-    "temperature": Control("Temperature of the bath", (BATH, ELECTRONS), "t₁"),
+    "temperature": Control("Bath temperature", (BATH, ELECTRONS), "t₁"),
     "linked": Control("Electrons follow the bath", (ELECTRONS,)),
-    "electron_temperature": Control("Temperature of the electrons", (ELECTRONS,), "t₁"),
+    "electron_temperature": Control("Electron temperature", (ELECTRONS,), "t₁"),
     "damping": Control("Damping α", ("dynamics.damping",)),
     "time_step": Control("Time step", ("dynamics.time_step",), "ħ/t₁"),
     "chemical_potential": Control("Chemical potential μ", ("force.electrons.ensemble.chemical_potential",), "t₁"),
@@ -152,6 +152,8 @@ class Controls(param.Parameterized):
 
     def show(self, name: str, value: Any) -> None:
         """Set one control, widening its range where needed."""
+        if name == "size":
+            self.param.size.objects = sorted({*self.param.size.objects, value})
         bounds = getattr(self.param[name], "bounds", None)
         if bounds is not None and not bounds[0] <= value <= bounds[1]:
             self.param[name].bounds = (min(bounds[0], value), max(bounds[1], value))

@@ -13,6 +13,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 import torch
+from panel.util import edit_readonly
 
 from engine import snapshot
 from spinviz.changes import built, quenched, restarted, value_at, with_suggested_time_step, with_values
@@ -41,7 +42,7 @@ class LivePage:
 
     def __init__(self, build: Build = built, settings: Mapping[str, Any] | None = None) -> None:
         self.controls = Controls()
-        self.session = Session(build, settings or self.controls.first_settings(), snapshot)
+        self.session = Session(build, settings or self.controls.first_settings(), snapshot, prepare=limit_threads)
         self.sidebar, self.header, self.pictures = Sidebar(self.controls), Header(), Pictures()
         self._folder = Path(tempfile.mkdtemp(prefix="spinviz-"))
         self._recordings = self._quenches = 0
@@ -54,6 +55,8 @@ class LivePage:
             title="spinviz", header=[self.header.panel], sidebar=[self.sidebar.panel], main=[self.pictures.panel],
             sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
         )  # fmt: skip
+        with edit_readonly(self.page):
+            self.page.busy = False  # else every poll, 33 a second, would toggle it and cost 20 ms
 
     def watch(self) -> None:
         """Look for new frames, from now on."""
@@ -172,20 +175,22 @@ class LivePage:
 
 
 def limit_threads() -> None:
-    """Threads of one step: SPINVIZ_THREADS, or half of the cores, so that pages stay quick. Once per process."""
+    """Threads of one step: SPINVIZ_THREADS, or half of the cores, so that pages stay quick. Per thread of Python."""
     wanted = os.environ.get(THREADS_VARIABLE, "")
     if wanted and not (wanted.isdigit() and int(wanted) > 0):
         raise ValueError(f"{THREADS_VARIABLE} must be a whole number of threads >= 1, got {wanted!r}")
     threads = int(wanted) if wanted else max(1, (os.cpu_count() or 2) // 2)
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
 
 
 def live_page(build: Build = built, settings: Mapping[str, Any] | None = None) -> Any:
     """The page of one browser tab, with its own worker; freed when the tab is closed."""
-    limit_threads()
     pn.extension(reconnect=True)
-    live = LivePage(build, settings)
+    return attached(LivePage(build, settings))
+
+
+def attached(live: LivePage) -> Any:
+    """Bind a live page to the browser tab that is being opened: start looking when it is loaded, free all when gone."""
     pn.state.onload(live.watch)
     pn.state.on_session_destroyed(lambda context: threading.Thread(target=live.close, daemon=True).start())
     return live.page

@@ -15,7 +15,7 @@ from spinviz.recording import Recording
 from spinviz.session import Status
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
 
-SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (4, 12)}
+SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (2, 12)}
 CARD = {"elevation": 1, "sizing_mode": "stretch_both", "margin": 4, "sx": {"padding": "4px 8px", "overflow": "hidden"}}
 
 
@@ -104,7 +104,8 @@ class Header:
             for name, (value, label) in values.items()
         )
         return (
-            f'<div style="display:flex;gap:22px;justify-content:flex-end;align-items:center;font-family:inherit">'
+            f'<div style="display:flex;gap:22px;justify-content:flex-end;align-items:center;font-family:inherit;'
+            f'color:#fff">'
             f'<span class="value-state" style="font-size:13px;opacity:.85">{state}</span>{cells}</div>'
         )
 
@@ -130,8 +131,8 @@ class Pictures:
         )  # fmt: skip
         self.side = pmui.Column(
             _card("Scalar chirality χ", self.chirality.panel),
-            _card("Structure factor S(q)", self.structure.panel),
-            _card("Domain size L(t)", self.domains.panel),
+            _card("Structure factor √S(q)", self.structure.panel),
+            _card(f"Domain size L(t): {self.domains.legend}", self.domains.panel),
             sizing_mode="stretch_height", width=300, margin=0,
         )  # fmt: skip
         curves = pmui.Paper(self.series.panel, **{**CARD, "sizing_mode": "stretch_width", "height": 186})
@@ -141,7 +142,7 @@ class Pictures:
             self.message, pmui.Paper(self.spin.panel, **CARD), curves, sizing_mode="stretch_both", margin=0,
         )  # fmt: skip
         self.panel = pmui.Row(
-            left, self.side, sizing_mode="stretch_width", margin=0, styles={"height": "calc(100vh - 84px)"},
+            left, self.side, sizing_mode="stretch_both", margin=0, styles={"height": "calc(100vh - 84px)"},
             min_height=560,
         )  # fmt: skip
 

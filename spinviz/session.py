@@ -65,6 +65,7 @@ class Session:
     build : settings -> simulation, an object with state, lattice, advance(), response() (may take long or raise; runs
         in the worker).
     settings : the first settings. snapshot : (simulation, observable names) -> Frame. running : start at once.
+    prepare : called once in the worker before all else (thread counts are set per thread).
     """
 
     def __init__(
@@ -73,8 +74,9 @@ class Session:
         settings: Mapping[str, Any],
         snapshot: Snapshot,
         running: bool = True,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
-        self._build, self._snapshot = build, snapshot
+        self._build, self._snapshot, self._prepare = build, snapshot, prepare
         self._wake = threading.Condition()
         self._inbox: dict[str, Callable[[], None]] = {}
         self._stopping = False
@@ -166,6 +168,7 @@ class Session:
             self._wake.notify()
 
     def _work(self) -> None:
+        self._guarded(self._prepare)
         while not self._stopping:
             self._drain()
             if self.simulation is not None and (self._status.running or self._steps_wanted > 0):
@@ -204,8 +207,7 @@ class Session:
         self._mark_rate()
         self._publish(always=not self._status.running and self._steps_wanted == 0)
         if self._recording is not None and self._recording.wants(candidate.state.step):
-            self._recording.write(self._snapshot(candidate, self._recording.observables))
-            self._set(recorded=self._recording.frames)
+            self._guarded(self._record, pausing=False)
 
     def _changed(self, change: Change, forget: bool = False) -> None:
         if self.simulation is None:
@@ -260,14 +262,25 @@ class Session:
         self._observed = observed
 
     def _recording_set(self, recording: Recording | None) -> None:
-        if self._recording is not None:
-            self._recording.close()
-        self._recording = recording
+        finished, self._recording = self._recording, recording
         self._set(recording=recording is not None)
+        if finished is not None:
+            finished.close()
         if recording is not None:
             recording.begin(self.simulation, self._status.steps_per_second)
+            self._record()
+
+    def _record(self) -> None:
+        """Write the present state; a recording that cannot be written ends, the run does not."""
+        recording = self._recording
+        if recording is None:
+            return
+        try:
             recording.write(self._snapshot(self.simulation, recording.observables))
             self._set(recorded=recording.frames)
+        except Exception:
+            self._recording_set(None)
+            raise
 
 
 def scalars(frame: Frame) -> dict[str, float]:

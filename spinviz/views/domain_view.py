@@ -12,23 +12,23 @@ from spinviz.views.view import View, plain_figure
 
 SPACING = 1.03
 POINTS = 1000
-COLUMNS = ("time", "chirality", "spin")
+COLOURS = {"spin": LINES["light"][0], "chirality": LINES["light"][1]}
+COLUMNS = ("time", *COLOURS)
 
 
 class DomainView(View):
     """Size of chiral domains and of domains of spin order; one sample per 3 % of time."""
+
+    legend = " ".join(f'<span style="color:{colour}">{name}</span>' for name, colour in COLOURS.items())
 
     def __init__(self) -> None:
         self._source = ColumnDataSource({name: np.empty(0) for name in COLUMNS})
         self._last = 0.0
         self._next = 0.0
         plot = plain_figure("", x_axis_type="log", y_axis_type="log", x_axis_label="time (ħ/t₁)")
-        plot.yaxis.axis_label = "L (lattice constants)"
-        for name, label, colour in (("spin", "spin order", LINES["light"][0]), ("chirality", "chirality", LINES["light"][1])):
-            plot.line("time", name, source=self._source, line_color=colour, line_width=2, legend_label=label)
-        plot.legend.location, plot.legend.label_text_font_size = "top_left", "10px"
-        plot.legend.background_fill_alpha, plot.legend.border_line_color, plot.legend.padding = 0.6, None, 2
-        plot.legend.margin, plot.legend.glyph_width, plot.legend.spacing = 2, 14, 0
+        plot.yaxis.axis_label = "lattice constants"
+        for name, colour in COLOURS.items():
+            plot.line("time", name, source=self._source, line_color=colour, line_width=2)
         self.panel = Bokeh(plot, sizing_mode="stretch_both")
 
     def show(self, frame: Frame) -> None:

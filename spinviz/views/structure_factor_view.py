@@ -9,10 +9,10 @@ from panel.pane import Bokeh
 from engine.frame import Frame
 from engine.lattice import Lattice
 from spinviz.theme import STRUCTURE_FACTOR_MAP, palette_hex
-from spinviz.views.view import View, plain_figure
+from spinviz.views.view import MUTED, View, plain_figure
 
 PIXELS = 144
-MARGIN = 1.14
+MARGIN = 1.1
 
 
 class StructureFactorView(View):
@@ -22,7 +22,7 @@ class StructureFactorView(View):
         self._lattice: Lattice | None = None
         self._image = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._edge = ColumnDataSource({"x": [], "y": []})
-        self._points = ColumnDataSource({"x": [], "y": [], "name": []})
+        self._points = ColumnDataSource({"x": [], "y": [], "name": [], "colour": []})
         self._colours = LinearColorMapper(
             palette=palette_hex(STRUCTURE_FACTOR_MAP), low=0.0, high=1.0, nan_color="rgba(0,0,0,0)"
         )
@@ -32,13 +32,13 @@ class StructureFactorView(View):
         plot.line("x", "y", source=self._edge, line_color="#8888", line_width=2)
         plot.scatter("x", "y", source=self._points, size=4, fill_color="white", line_color="#555", line_width=1)
         plot.text(
-            "x", "y", "name", source=self._points, x_offset=5, y_offset=-3, text_font_size="12px",
-            text_font_style="bold", text_color="white", text_outline_color="#222",
+            "x", "y", "name", source=self._points, x_offset=4, y_offset=-2, text_font_size="13px",
+            text_font_style="bold", text_color="colour",
         )  # fmt: skip
         plot.add_layout(
-            ColorBar(color_mapper=self._colours, width=8, padding=2, label_standoff=4, title="√S",
+            ColorBar(color_mapper=self._colours, width=8, padding=2, label_standoff=4,
                      ticker=BasicTicker(desired_num_ticks=3), background_fill_color=None,
-                     major_label_text_font_size="10px", title_text_font_size="11px"), "right",
+                     major_label_text_font_size="10px"), "right",
         )  # fmt: skip
         self._plot = plot
         self.panel = Bokeh(plot, sizing_mode="stretch_both")
@@ -69,9 +69,11 @@ class StructureFactorView(View):
         self._edge.data = {"x": closed[:, 0], "y": closed[:, 1]}
         names = list(zone.points)
         places = np.array([zone.points[name] for name in names])
-        self._points.data = {"x": places[:, 0], "y": places[:, 1], "name": names}
+        colours = ["white" if name == "Γ" else MUTED for name in names]
+        self._points.data = {"x": places[:, 0], "y": places[:, 1], "name": names, "colour": colours}
         self._plot.x_range.start, self._plot.x_range.end = -self._reach, self._reach
-        self._plot.y_range.start, self._plot.y_range.end = -self._reach, self._reach
+        tall = float(zone.vertices[:, 1].max()) * MARGIN
+        self._plot.y_range.start, self._plot.y_range.end = -tall, tall
 
 
 def nearest_momentum(momenta: np.ndarray, lattice: Lattice) -> np.ndarray:

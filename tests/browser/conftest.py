@@ -1,0 +1,81 @@
+"""A real Chromium and a real server, once for all tests of this folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import panel as pn
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from spinviz.layout import LivePage, attached
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "http://localhost:", "ws://localhost:", "data:", "blob:")
+QUICK = {"preset": "heisenberg", "size": 24, "force": "classical", "texture": "random", "seed": 0}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, without a window."""
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    assert path, f"the browser tests need one of {CHROMIUM} on the path; install chromium"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[tuple[str, list[LivePage]]]:
+    """Address of a server of quick live pages, and the list of the pages it has opened."""
+    opened: list[LivePage] = []
+
+    def app() -> Any:
+        pn.extension(reconnect=True)
+        opened.append(LivePage(settings=QUICK))
+        return attached(opened[-1])
+
+    thread = pn.serve(
+        {"live": app}, port=0, address="127.0.0.1", show=False, threaded=True, verbose=False,
+        check_unused_sessions=300, unused_session_lifetime=300,
+    )  # fmt: skip
+    while not (servers := list(pn.state._servers.values())) or servers[0][0].port is None:
+        thread.join(0.05)
+    yield f"http://127.0.0.1:{servers[0][0].port}/live", opened
+    thread.stop()
+    for live in opened:
+        live.close()
+
+
+@pytest.fixture
+def open_page(
+    browser: Browser, server: tuple[str, list[LivePage]]
+) -> Iterator[Callable[[], tuple[Page, LivePage]]]:
+    """Opens a tab; afterwards no tab may have asked for anything that is not local, nor have had an error."""
+    address, opened = server
+    foreign: list[str] = []
+    errors: list[str] = []
+    contexts = []
+
+    def opener() -> tuple[Page, LivePage]:
+        context = browser.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True)
+        contexts.append(context)
+        context.on("request", lambda request: None if request.url.startswith(LOCAL) else foreign.append(request.url))
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(address)
+        page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 2", timeout=20_000)
+        return page, opened[-1]
+
+    yield opener
+    for context in contexts:
+        context.close()
+    assert not foreign, f"the page asked for things outside: {foreign}"
+    assert not errors, f"errors in the browser: {errors}"
