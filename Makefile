@@ -7,7 +7,6 @@ PORT ?= 5006
 .PHONY: app test lint types rooms unit benchmark clean
 
 app: $(VENV)/installed
-	@echo "spinviz: http://127.0.0.1:$(PORT)/"
 	$(BIN)/spinviz serve --port $(PORT)
 
 test: $(VENV)/installed lint types rooms unit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import platform
 import signal
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -100,17 +101,15 @@ def info(arguments: Namespace) -> int:
     return 0
 
 
-def serve(arguments: Namespace) -> int:
+def serve(arguments: Namespace) -> NoReturn:
     """``spinviz serve``: all apps, on this machine only."""
     folder = Path(__file__).resolve().parent.parent / "apps"
     apps = sorted(str(path) for path in folder.glob("*.py"))
     if not apps:
         raise ValueError(f"there are no apps in {folder}; run this from a checkout of the project")
-    from panel.command import main as panel
-
     options = ["--address", "127.0.0.1", "--port", str(arguments.port), *(["--show"] if arguments.show else [])]
-    panel(["panel", "serve", *apps, *options])
-    return 0
+    print(f"spinviz: http://127.0.0.1:{arguments.port}/live", flush=True)
+    os.execv(sys.executable, [sys.executable, "-m", "panel", "serve", *apps, *options])
 
 
 COMMANDS = {"run": run, "resume": resume, "movie": movie, "export": export, "info": info, "serve": serve}

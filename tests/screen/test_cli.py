@@ -3,9 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -208,3 +211,27 @@ def test_interrupted_run_leaves_everything_readable(tmp_path: Path) -> None:
         with av.open(str(movie)) as container:
             assert abs(len(list(container.decode(video=0))) - len(trajectory)) <= 1
     assert spinviz("resume", tmp_path / "run.ckpt", "--steps", "5", "--every", "5", "--out", out) == 0
+
+
+def test_serve_shows_the_apps_and_prints_the_address() -> None:
+    """`make app` is this command: every file of apps/ answers, on 127.0.0.1 only."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "spinviz.cli", "serve", "--port", str(port)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == f"spinviz: http://127.0.0.1:{port}/live\n"
+        answers = {}
+        for page in ("live", "main"):
+            for _ in range(600):
+                with suppress(OSError):
+                    answers[page] = urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=30).status
+                    break
+                time.sleep(0.1)
+        assert answers == {"live": 200, "main": 200}
+    finally:
+        server.terminate()
+        server.wait(20)
