@@ -107,7 +107,9 @@ def serve(arguments: Namespace) -> NoReturn:
     apps = sorted(str(path) for path in folder.glob("*.py"))
     if not apps:
         raise ValueError(f"there are no apps in {folder}; run this from a checkout of the project")
-    options = ["--address", "127.0.0.1", "--port", str(arguments.port), *(["--show"] if arguments.show else [])]
+    warm = str(Path(__file__).with_name("warm.py"))
+    options = ["--address", "127.0.0.1", "--port", str(arguments.port), "--setup", warm]
+    options += ["--show"] if arguments.show else []
     print(f"spinviz: http://127.0.0.1:{arguments.port}/live", flush=True)
     os.execv(sys.executable, [sys.executable, "-m", "panel", "serve", *apps, *options])
 
