@@ -42,7 +42,9 @@ class LivePage:
 
     def __init__(self, build: Build = built, settings: Mapping[str, Any] | None = None) -> None:
         self.controls = Controls()
-        self.session = Session(build, settings or self.controls.first_settings(), snapshot, prepare=limit_threads)
+        self.session = Session(
+            build, settings or self.controls.first_settings(), snapshot, running=False, prepare=limit_threads
+        )
         self.sidebar, self.header, self.pictures = Sidebar(self.controls), Header(), Pictures()
         self._folder = Path(tempfile.mkdtemp(prefix="spinviz-"))
         self._recordings = self._quenches = 0
@@ -59,7 +61,8 @@ class LivePage:
             self.page.busy = False  # else every poll, 33 a second, would toggle it and cost 20 ms
 
     def watch(self) -> None:
-        """Look for new frames, from now on."""
+        """Run and look for new frames, from now on: while the page loads, the processors are its own."""
+        self.session.start()
         pn.state.add_periodic_callback(self.poll, period=POLL_MILLISECONDS)
 
     def close(self) -> None:
