@@ -18,12 +18,13 @@ SIZES = (12, 18, 24, 30, 36, 48, 64, 96, 128, 192, 256, 384, 512)
 SITES = (50, 100, 150, 200, 300)
 FIELD = "force.zeeman.model.field"
 BATH, ELECTRONS = "dynamics.temperature", "force.electrons.ensemble.temperature"
+SPEEDS = {"As fast as possible": 0, "100 steps/s": 100, "30 steps/s": 30, "10 steps/s": 10, "3 steps/s": 3}
 FORCES = {"Exact diagonalization (ED)": "ed", "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical"}
 
 
 @dataclass(frozen=True)
 class Control:
-    """One control: ``paths`` in the simulation ((): it makes a new one), label, unit."""
+    """One control: ``paths`` in the simulation ((): it makes a new one, but the speed, which is the session's)."""
 
     label: str
     paths: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ CONTROLS: dict[str, Control] = {
     "damping": Control("Damping α", ("dynamics.damping",)),
     "time_step": Control("Time step", ("dynamics.time_step",), "ħ/t₁"),
     "chemical_potential": Control("Chemical potential μ", ("force.electrons.ensemble.chemical_potential",), "t₁"),
+    "speed": Control("Speed"),
     "filling": Control("Filling per spin-orbital", ("force.electrons.ensemble.filling",)),
 }
 
@@ -68,10 +70,12 @@ class Controls(param.Parameterized):
     temperature = param.Number(default=0.0, bounds=(0.0, 1.0), doc="Temperature of the spins' bath, in t₁")
     linked = param.Boolean(default=True, doc="Electrons take the bath's temperature, but not less than the preset's")
     electron_temperature = param.Number(default=0.01, bounds=(0.0, 1.0), doc="Temperature of the electrons, in t₁")
-    damping = param.Number(default=0.1, bounds=(0.0, 1.0), doc="Gilbert damping α of the Landau-Lifshitz equation")
+    damping = param.Number(default=0.1, bounds=(0.0, 1.0), step=0.01, doc="Gilbert damping α of the Landau-Lifshitz equation")
     time_step = param.Number(default=0.1, bounds=(0.001, 10.0), doc="Time of one step, in ħ/t₁")
-    chemical_potential = param.Number(default=0.0, bounds=(-12.0, 12.0), doc="Chemical potential, in t₁")
-    filling = param.Number(default=0.25, bounds=(0.01, 0.99), doc="Electrons per spin-orbital")
+    chemical_potential = param.Number(default=0.0, bounds=(-12.0, 12.0), step=0.01, doc="Chemical potential, in t₁")
+    filling = param.Number(default=0.25, bounds=(0.01, 0.99), step=0.005, doc="Electrons per spin-orbital")
+
+    speed = param.Selector(default=0, objects=SPEEDS, doc="Slow motion: at most so many steps per second")
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
@@ -100,13 +104,14 @@ class Controls(param.Parameterized):
         scale = system.field_scale
         ranges = {name: (-scale, scale) for name in ("field_x", "field_y", "field_z")}
         ranges |= {name: (0.0, system.temperature_scale) for name in ("temperature", "electron_temperature")}
-        ranges["time_step"] = (round(system.time_step / 20, 4), system.time_step * 4)
+        ranges["time_step"] = (system.time_step / 20, system.time_step * 4)
+        notches = {name: 200 if bounds[0] < 0 else 100 for name, bounds in ranges.items()} | {"time_step": 79}
         for name, bounds in ranges.items():
-            self.param[name].bounds = None  # the old value may lie outside of the new range
-            value = min(max(getattr(self, name), bounds[0]), bounds[1])
-            self.param.update(**{name: value})
+            low, high = self.param[name].bounds
+            self.param[name].bounds = (min(low, bounds[0]), max(high, bounds[1]))  # so that old and new value fit
+            self.param.update(**{name: min(max(getattr(self, name), bounds[0]), bounds[1])})
             self.param[name].bounds = bounds
-            self.param[name].step = (bounds[1] - bounds[0]) / 200
+            self.param[name].step = (bounds[1] - bounds[0]) / notches[name]
 
     def settings(self) -> dict[str, Any]:
         """What makes a new simulation with all present values."""
@@ -145,7 +150,8 @@ class Controls(param.Parameterized):
         found["field_x"], found["field_y"], found["field_z"] = read(FIELD)
         self.electronic = found["electron_temperature"] is not None
         self.fixed_filling = found["filling"] is not None
-        self.param.update(preset=settings["preset"])
+        if settings["preset"] != self.preset:
+            self.choose(settings["preset"])
         for name, value in found.items():
             if value is not None:
                 self.show(name, value)

@@ -88,7 +88,9 @@ class LivePage:
 
     def _connect(self) -> None:
         for name, control in CONTROLS.items():
-            self.controls.param.watch(self._live if control.live else self._remake, name)
+            if name != "speed":
+                self.controls.param.watch(self._live if control.live else self._remake, name)
+        self.controls.param.watch(lambda event: self.session.limit_speed(event.new), "speed")
         session, buttons = self.session, self.sidebar
         actions: dict[Any, Callable[[], None]] = {
             self.pictures.play: self._play,

@@ -30,18 +30,20 @@ class Sidebar:
         self.recorded = pn.pane.HTML("", margin=(0, 14))
         self.downloads = {
             suffix: pmui.FileDownload(
-                label=label, filename=f"run.{suffix}", variant="outlined", size="small", disabled=True, auto=True,
+                label=label, filename=f"run.{suffix}", size="small", disabled=True, auto=True,
                 callback=lambda suffix=suffix: self._path(suffix), **SLIM,
             )
             for suffix, label in (("h5", "Download data (HDF5)"), ("mp4", "Download movie (MP4)"))
         }  # fmt: skip
         self._recording: Recording | None = None
+        self.electrons = _heading("Electrons")
         self.panel = pmui.Column(
             *(self.widgets[name] for name in ("preset", "size", "force", "texture", "seed")),
             _heading("Field"), *(self.widgets[name] for name in ("field_z", "field_x", "field_y")),
             _heading("Temperature"), *(self.widgets[name] for name in ("temperature", "linked", "electron_temperature")),
-            _heading("Electrons"), *(self.widgets[name] for name in ("chemical_potential", "filling")),
+            self.electrons, *(self.widgets[name] for name in ("chemical_potential", "filling")),
             _heading("Dynamics"), *(self.widgets[name] for name in ("damping", "time_step")), self.suggest,
+            self.widgets["speed"],
             _heading("Recording"), self.record, self.recorded, *self.downloads.values(),
             sizing_mode="stretch_width",
         )  # fmt: skip
@@ -51,6 +53,7 @@ class Sidebar:
         """Show only the controls that act on the present system."""
         controls = self.controls
         self.widgets["electron_temperature"].disabled = controls.linked
+        self.electrons.visible = controls.electronic
         self.widgets["linked"].visible = self.widgets["electron_temperature"].visible = controls.electronic
         self.widgets["chemical_potential"].visible = controls.electronic and not controls.fixed_filling
         self.widgets["filling"].visible = controls.electronic and controls.fixed_filling
@@ -120,10 +123,7 @@ class Pictures:
         self.play = pmui.Button(label="Pause", icon="pause", variant="contained", width=104, **small)
         self.step = pmui.Button(label="Step", icon="skip_next", variant="outlined", **small)
         self.reset = pmui.Button(label="Reset", icon="replay", variant="outlined", **small)
-        self.quench = pmui.Button(
-            label="Quench", icon="bolt", variant="outlined", color="secondary",
-            description="New random spins at the present settings", **small,
-        )  # fmt: skip
+        self.quench = pmui.Button(label="Quench", icon="bolt", variant="outlined", color="secondary", **small)
         self.title = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 8))
         self.message = pmui.Alert(
             object="", severity="error", visible=False, sizing_mode="stretch_width", margin=(2, 4),

@@ -26,6 +26,7 @@ OBSERVATION_SHARE = 0.2
 RATE_WINDOW = 2.0
 HISTORY_LENGTH = 20_000
 STOP_TIMEOUT = 30.0
+IDLE_SECONDS = 0.5
 
 EVERYWHERE = ("energy", "magnetization")
 ON_TRIANGLES = ("topological_charge", "scalar_chirality", "structure_factor", "domain_length", "domain_length_spin")
@@ -81,6 +82,7 @@ class Session:
         self._inbox: dict[str, Callable[[], None]] = {}
         self._stopping = False
         self._steps_wanted = 0
+        self._step_interval = self._next_step = 0.0
         self._frame: Frame | None = None
         self._observed: Frame | None = None
         self._status = Status(running=running, settings=dict(settings))
@@ -144,6 +146,15 @@ class Session:
 
         self._put("run", wanted)
 
+    def limit_speed(self, steps_per_second: float) -> None:
+        """Take at most so many steps per second; 0 for no limit."""
+
+        def wanted() -> None:
+            self._step_interval = 1 / steps_per_second if steps_per_second > 0 else 0.0
+            self._next_step = 0.0
+
+        self._put("speed", wanted)
+
     def record(self, recording: Recording) -> None:
         """Write the coming frames into ``recording`` until :meth:`stop_recording`."""
         self._put("record", lambda: self._recording_set(recording))
@@ -171,12 +182,15 @@ class Session:
         self._guarded(self._prepare)
         while not self._stopping:
             self._drain()
-            if self.simulation is not None and (self._status.running or self._steps_wanted > 0):
+            active = self.simulation is not None and (self._status.running or self._steps_wanted > 0)
+            rest = max(0.0, self._next_step - time.perf_counter()) if active else IDLE_SECONDS
+            if active and rest == 0:
+                self._next_step = time.perf_counter() + self._step_interval
                 self._guarded(self._advance)
                 continue
             with self._wake:
                 if not self._inbox and not self._stopping:
-                    self._wake.wait(0.5)
+                    self._wake.wait(rest)
         self._guarded(lambda: self._recording_set(None))
 
     def _drain(self) -> None:

@@ -29,6 +29,7 @@ class DomainView(View):
         plot.yaxis.axis_label = "lattice constants"
         for name, colour in COLOURS.items():
             plot.line("time", name, source=self._source, line_color=colour, line_width=2)
+        plot.html_attributes = {"role": "img", "aria-label": "Domain size against time, logarithmic axes"}
         self.panel = Bokeh(plot, sizing_mode="stretch_both")
 
     def show(self, frame: Frame) -> None:

@@ -41,6 +41,7 @@ class StructureFactorView(View):
                      major_label_text_font_size="10px"), "right",
         )  # fmt: skip
         self._plot = plot
+        plot.html_attributes = {"role": "img", "aria-label": "Structure factor on the first Brillouin zone"}
         self.panel = Bokeh(plot, sizing_mode="stretch_both")
 
     def show(self, frame: Frame) -> None:

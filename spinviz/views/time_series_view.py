@@ -26,19 +26,18 @@ class TimeSeriesView(View):
         colours = LINES["light"]
         charge = plain_figure("Topological charge Q", x_axis_label="time (ħ/t₁)")
         charge.step("time", "charge", source=self._source, line_color=colours[1], line_width=2, mode="after")
-        magnet = plain_figure("Magnetization", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
-        label = {"source": self._source, "line_width": 2}
-        magnet.line("time", "magnetization", line_color=colours[0], legend_label="|M|", **label)
-        magnet.line("time", "along_field", line_color=colours[2], legend_label="Mz", **label)
-        magnet.legend.location, magnet.legend.orientation = "top_left", "horizontal"
-        magnet.legend.label_text_font_size, magnet.legend.background_fill_alpha = "10px", 0.6
-        magnet.legend.border_line_color, magnet.legend.padding, magnet.legend.margin = None, 2, 2
-        magnet.legend.glyph_width = 14
+        magnet = plain_figure("Magnetization: |M| blue, Mz green", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
+        curve = {"source": self._source, "line_width": 2}
+        magnet.line("time", "magnetization", line_color=colours[0], **curve)
+        magnet.line("time", "along_field", line_color=colours[2], **curve)
         energy = plain_figure("Energy per site (t₁)", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
-        energy.line("time", "energy", line_color=colours[3], **label)
+        energy.line("time", "energy", line_color=colours[3], **curve)
         for plot in (charge, magnet, energy):
             plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
+            plot.y_range.min_interval = 0.02
             plot.yaxis.ticker = BasicTicker(desired_num_ticks=4)
+        charge.y_range.min_interval = 2
+        energy.y_range.min_interval = 1e-4
         self.charge = Bokeh(charge, sizing_mode="stretch_both")
         self.panel = Row(
             self.charge, Bokeh(magnet, sizing_mode="stretch_both"), Bokeh(energy, sizing_mode="stretch_both"),
@@ -56,7 +55,7 @@ class TimeSeriesView(View):
         magnetization = values["magnetization"][0]
         sample = {
             "time": time,
-            "charge": float(values["topological_charge"][0]) if "topological_charge" in values else math.nan,
+            "charge": round(float(values["topological_charge"][0]), 3) if "topological_charge" in values else math.nan,
             "magnetization": float(np.linalg.norm(magnetization)),
             "along_field": float(magnetization[2]),
             "energy": float(values["energy"][0]) if "energy" in values else math.nan,

@@ -30,6 +30,8 @@ def plain_figure(title: str, **options: Any) -> figure:
     """A quiet figure that fills its place, without tools."""
     settings = {"sizing_mode": "stretch_both", "toolbar_location": None, "tools": "", "min_border": 4, "title": title}
     plot = figure(**(settings | options))
+    if title:
+        plot.html_attributes = {"role": "img", "aria-label": title}
     plot.background_fill_color = plot.border_fill_color = None
     plot.outline_line_color = None
     plot.title.text_font_size, plot.title.text_font_style = "12px", "bold"

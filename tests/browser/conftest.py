@@ -40,11 +40,12 @@ def server() -> Iterator[tuple[str, list[LivePage]]]:
     def app() -> Any:
         pn.extension(reconnect=True)
         opened.append(LivePage(settings=QUICK))
+        opened[-1].controls.speed = 100
         return attached(opened[-1])
 
     thread = pn.serve(
         {"live": app}, port=0, address="127.0.0.1", show=False, threaded=True, verbose=False,
-        check_unused_sessions=300, unused_session_lifetime=300,
+        check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=300,
     )  # fmt: skip
     while not (servers := list(pn.state._servers.values())) or servers[0][0].port is None:
         thread.join(0.05)
@@ -69,6 +70,7 @@ def open_page(
         contexts.append(context)
         context.on("request", lambda request: None if request.url.startswith(LOCAL) else foreign.append(request.url))
         page = context.new_page()
+        page.set_default_timeout(10_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(address)
         page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 2", timeout=20_000)

@@ -165,6 +165,19 @@ def test_two_sessions_do_not_disturb_each_other(open_session: Callable[..., Sess
     wait_for(lambda: two.status.step > step, "the other runs on")
 
 
+def test_speed_is_limited_and_set_free(open_session: Callable[..., Session]) -> None:
+    session = open_session(running=False)
+    session.limit_speed(20)
+    session.start()
+    wait_for(lambda: session.status.step > 3, "it runs")
+    begin, step = time.monotonic(), session.status.step
+    wait_for(lambda: session.status.step >= step + 10, "ten more steps are made")
+    assert time.monotonic() - begin > 0.4
+    session.limit_speed(0)
+    step = session.status.step
+    wait_for(lambda: session.status.step > step + 50, "it runs freely")
+
+
 class FakeRecording:
     """Counts what a session writes."""
 
