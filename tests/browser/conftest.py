@@ -45,7 +45,7 @@ def server() -> Iterator[tuple[str, list[LivePage]]]:
 
     thread = pn.serve(
         {"live": app}, port=0, address="127.0.0.1", show=False, threaded=True, verbose=False,
-        check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=300,
+        check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=5000,
     )  # fmt: skip
     while not (servers := list(pn.state._servers.values())) or servers[0][0].port is None:
         thread.join(0.05)
