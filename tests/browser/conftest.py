@@ -21,13 +21,18 @@ LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "http://localhost:", "ws://loca
 QUICK = {"preset": "heisenberg", "size": 24, "force": "classical", "texture": "random", "seed": 0}
 
 
+def chromium_path() -> str:
+    """Where the system's Chromium is."""
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    assert path, f"the browser tests need one of {CHROMIUM} on the path; install chromium"
+    return path
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The system's Chromium, without a window."""
-    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
-    assert path, f"the browser tests need one of {CHROMIUM} on the path; install chromium"
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         yield chromium
         chromium.close()
 
