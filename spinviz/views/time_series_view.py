@@ -26,7 +26,7 @@ class TimeSeriesView(View):
         colours = LINES["light"]
         charge = plain_figure("Topological charge Q", x_axis_label="time (ħ/t₁)")
         charge.step("time", "charge", source=self._source, line_color=colours[1], line_width=2, mode="after")
-        magnet = plain_figure("Magnetization: |M| blue, Mz green", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
+        magnet = plain_figure("|M| (blue), Mz (green)", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
         curve = {"source": self._source, "line_width": 2}
         magnet.line("time", "magnetization", line_color=colours[0], **curve)
         magnet.line("time", "along_field", line_color=colours[2], **curve)
