@@ -1,0 +1,138 @@
+"""The live page in headless Chromium: first frame, drawn frames per second, frames in flight, latency of a slider.
+
+Frames are counted where they are drawn, in the browser. The force of the frame-rate runs is cheap (a field alone, on a
+square lattice), so that the picture is measured and not the physics. Server, worker and browser share the machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import panel as pn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import engine
+from spinviz.changes import built
+from spinviz.layout import LivePage, attached
+from tests.browser.conftest import ARGUMENTS, chromium_path
+
+SECONDS = 6.0
+SIZES = (96, 256, 512)
+
+
+def cheap(settings: Mapping[str, Any]) -> engine.Simulation:
+    """The classical preset with exchange, DMI and the thermal field switched off: precession about the field."""
+    simulation = built({**settings, "integrator": "heun", "temperature": 0.0, "texture": "random"})
+    free = engine.ClassicalForce(engine.HeisenbergModel(simulation.lattice, {1: 0.0}))
+    return dataclasses.replace(simulation, force=simulation.force.with_term("exchange", free))
+
+
+class Served:
+    """A server in this process whose next page has the settings that were last asked for."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, Any] | None = None
+        self.build = built
+        self.opened: list[LivePage] = []
+        self.thread = pn.serve(
+            {"live": self._page}, port=0, address="127.0.0.1", show=False, threaded=True, verbose=False
+        )
+        while not (servers := list(pn.state._servers.values())) or servers[0][0].port is None:
+            time.sleep(0.05)
+        self.address = f"http://127.0.0.1:{servers[0][0].port}/live"
+
+    def _page(self) -> Any:
+        pn.extension(reconnect=True)
+        self.opened.append(LivePage(self.build, self.settings))
+        return attached(self.opened[-1])
+
+
+def opened(browser: Browser, served: Served) -> tuple[Page, float]:
+    """A page, and the seconds from going there until its first frame is drawn."""
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    start = time.perf_counter()
+    page.goto(served.address)
+    page.wait_for_function("window.__spinviz_frames && window.__spinviz_frames.spin > 0", timeout=120_000)
+    return page, time.perf_counter() - start
+
+
+def frame_rate(browser: Browser, served: Served, size: int) -> dict[str, float]:
+    served.settings = {"preset": "heisenberg", "size": size, "force": "classical", "seed": 0}
+    served.build = cheap
+    page, first = opened(browser, served)
+    page.wait_for_timeout(2000)
+    count = "() => [window.__spinviz_frames.spin, performance.now()]"
+    before = page.evaluate(count)
+    page.wait_for_timeout(SECONDS * 1000)
+    after = page.evaluate(count)
+    live = served.opened[-1]
+    row = {
+        "size": size,
+        "frames_per_second": 1000 * (after[0] - before[0]) / (after[1] - before[1]),
+        "first_frame_s": first,
+        "most_in_flight": live.pictures.spin.panel.most_in_flight,
+        "steps_per_second": live.session.status.steps_per_second,
+    }
+    page.close()
+    live.close()
+    return row
+
+
+def slider_latency(browser: Browser, served: Served) -> dict[str, float]:
+    """From the key press on a slider until the simulation has the value, median of ten, beside the time of a step."""
+    served.settings = {"preset": "heisenberg", "size": 96, "force": "classical", "seed": 0}
+    served.build = cheap
+    page, _ = opened(browser, served)
+    live = served.opened[-1]
+    page.wait_for_timeout(1500)
+    slider = page.get_by_role("slider", name="Damping α").first
+    slider.focus()
+    waits = []
+    for press in range(10):
+        before = live.session.simulation.dynamics.damping
+        start = time.perf_counter()
+        page.keyboard.press("End" if press % 2 == 0 else "Home")
+        while live.session.simulation.dynamics.damping == before:
+            if time.perf_counter() - start > 10:
+                raise RuntimeError("the slider had no effect within 10 s")
+            page.wait_for_timeout(2)
+        waits.append(1000 * (time.perf_counter() - start))
+        page.wait_for_timeout(300)
+    rate = live.session.status.steps_per_second
+    page.close()
+    live.close()
+    return {"slider_ms_median": statistics.median(waits), "slider_ms_worst": max(waits), "step_ms": 1000 / rate}
+
+
+def main() -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium_path(), args=ARGUMENTS
+        )
+        served = Served()
+        openings = []
+        for _ in range(3):
+            page, first = opened(browser, served)
+            openings.append(first)
+            page.close()
+            served.opened[-1].close()
+        result = {
+            "first_frame_s": openings,
+            "rates": [frame_rate(browser, served, size) for size in SIZES],
+            **slider_latency(browser, served),
+        }
+        print(json.dumps(result), flush=True)
+        browser.close()
+        served.thread.stop()
+
+
+if __name__ == "__main__":
+    main()
