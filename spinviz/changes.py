@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from engine import Noise, Simulation, SpinState, preset, suggest_time_step, updated
+from engine import Simulation, SpinState, preset, suggest_time_step, updated
 from engine.textures import random_spins
 
 SEED_STRIDE = 7919

@@ -70,7 +70,9 @@ class Controls(param.Parameterized):
     temperature = param.Number(default=0.0, bounds=(0.0, 1.0), doc="Temperature of the spins' bath, in t₁")
     linked = param.Boolean(default=True, doc="Electrons take the bath's temperature, but not less than the preset's")
     electron_temperature = param.Number(default=0.01, bounds=(0.0, 1.0), doc="Temperature of the electrons, in t₁")
-    damping = param.Number(default=0.1, bounds=(0.0, 1.0), step=0.01, doc="Gilbert damping α of the Landau-Lifshitz equation")
+    damping = param.Number(
+        default=0.1, bounds=(0.0, 1.0), step=0.01, doc="Gilbert damping α of the Landau-Lifshitz equation"
+    )
     time_step = param.Number(default=0.1, bounds=(0.001, 10.0), doc="Time of one step, in ħ/t₁")
     chemical_potential = param.Number(default=0.0, bounds=(-12.0, 12.0), step=0.01, doc="Chemical potential, in t₁")
     filling = param.Number(default=0.25, bounds=(0.01, 0.99), step=0.005, doc="Electrons per spin-orbital")
@@ -102,8 +104,8 @@ class Controls(param.Parameterized):
 
     def _set_ranges(self, system: Preset) -> None:
         scale = system.field_scale
-        ranges = {name: (-scale, scale) for name in ("field_x", "field_y", "field_z")}
-        ranges |= {name: (0.0, system.temperature_scale) for name in ("temperature", "electron_temperature")}
+        ranges = dict.fromkeys(("field_x", "field_y", "field_z"), (-scale, scale))
+        ranges |= dict.fromkeys(("temperature", "electron_temperature"), (0.0, system.temperature_scale))
         ranges["time_step"] = (system.time_step / 20, system.time_step * 4)
         notches = {name: 200 if bounds[0] < 0 else 100 for name, bounds in ranges.items()} | {"time_step": 79}
         for name, bounds in ranges.items():

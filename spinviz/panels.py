@@ -87,7 +87,9 @@ class Header:
         """Numbers of this status and, where measured, this frame."""
         if observed is not None:
             charge = observed.observables.get("topological_charge")
-            self._charge = "–" if charge is None else f"{round(float(charge[0])):+d}".replace("-", "−").replace("+0", "0")
+            self._charge = (
+                "–" if charge is None else f"{round(float(charge[0])):+d}".replace("-", "−").replace("+0", "0")
+            )
         self.panel.object = self._text(status, self._charge)
 
     @staticmethod

@@ -191,21 +191,27 @@ function drawArrows(context, arrows, spins) {
   }
 }
 
-function valueColours(message, table) {
-  if (message.mode !== "spin") {
-    const values = new Uint8Array(message.data);
-    const colours = new Uint32Array(values.length);
-    for (let i = 0; i < values.length; i++) colours[i] = table[values[i] ^ 128];
-    return colours;
+// Fills the pixels: colours of all sites first, unless there are more sites than pixels.
+function fill(pixels, map, message, table) {
+  const bytes = new Uint8Array(message.data);
+  const scalar = message.mode !== "spin";
+  SPIN_TABLE = SPIN_TABLE ?? (scalar ? null : spinTable());
+  const colour = scalar
+    ? (site) => table[bytes[site] ^ 128]
+    : (site) => {
+        const k = 3 * site;
+        const x = (bytes[k] ^ 128) >> 2;
+        const y = (bytes[k + 1] ^ 128) >> 2;
+        return SPIN_TABLE[(x << 13) | (y << 7) | ((bytes[k + 2] ^ 128) >> 1)];
+      };
+  const values = scalar ? bytes.length : bytes.length / 3;
+  if (values > map.length) {
+    for (let p = 0; p < map.length; p++) pixels[p] = colour(map[p]);
+    return;
   }
-  SPIN_TABLE = SPIN_TABLE ?? spinTable();
-  const spins = new Uint8Array(message.data);
-  const colours = new Uint32Array(spins.length / 3);
-  for (let i = 0, k = 0; i < colours.length; i++, k += 3) {
-    const [x, y, z] = [spins[k] ^ 128, spins[k + 1] ^ 128, spins[k + 2] ^ 128];
-    colours[i] = SPIN_TABLE[((x >> 2) << 13) | ((y >> 2) << 7) | (z >> 1)];
-  }
-  return colours;
+  const colours = new Uint32Array(values + 1); // the last one, transparent, is where no site is
+  for (let site = 0; site < values; site++) colours[site] = colour(site);
+  for (let p = 0; p < map.length; p++) pixels[p] = colours[map[p] < 0 ? values : map[p]];
 }
 
 function colourTable(bytes) {
@@ -221,22 +227,28 @@ class Painter {
     this.stage = stage;
     this.context = canvas.getContext("2d", { alpha: true });
     this.key = "";
+    this.measure();
+  }
+
+  // Reads the room once per change of size: reading it at every frame would lay the page out at every frame.
+  measure() {
+    this.room = [Math.max(40, this.stage.clientWidth), Math.max(40, this.stage.clientHeight)];
   }
 
   // Sizes the canvas to the largest rectangle of the lattice's aspect ratio, and makes the pixel table.
   prepare(message) {
     const { width: span, height: tall } = extent(message);
     const ratio = window.devicePixelRatio || 1;
-    const [roomX, roomY] = [Math.max(40, this.stage.clientWidth), Math.max(40, this.stage.clientHeight)];
+    const [roomX, roomY] = this.room;
     const shown = Math.min(roomX / span, roomY / tall);
     let scale = shown * ratio;
     if (span * tall * scale * scale > MAX_PIXELS) scale = Math.sqrt(MAX_PIXELS / (span * tall));
     const [width, height] = [Math.round(span * scale), Math.round(tall * scale)];
     const key = [width, height, message.kind, message.shape, message.mode, message.box ?? 0].join(" ");
-    this.canvas.style.width = `${Math.round(span * shown)}px`;
-    this.canvas.style.height = `${Math.round(tall * shown)}px`;
     if (key === this.key) return;
     this.key = key;
+    this.canvas.style.width = `${Math.round(span * shown)}px`;
+    this.canvas.style.height = `${Math.round(tall * shown)}px`;
     [this.canvas.width, this.canvas.height] = [width, height];
     this.map = pixelMap(width, height, message);
     this.arrows = message.mode === "spin" ? arrowSites(width, height, message) : null;
@@ -246,13 +258,7 @@ class Painter {
 
   draw(message, table) {
     this.prepare(message);
-    const colours = valueColours(message, table);
-    const { map, pixels } = this;
-    if (message.kind === "random_sites") {
-      for (let p = 0; p < map.length; p++) pixels[p] = map[p] < 0 ? 0 : colours[map[p]];
-    } else {
-      for (let p = 0; p < map.length; p++) pixels[p] = colours[map[p]];
-    }
+    fill(this.pixels, this.map, message, table);
     this.context.putImageData(this.image, 0, 0);
     if (message.arrows && this.arrows) drawArrows(this.context, this.arrows, new Int8Array(message.data));
   }
@@ -331,6 +337,7 @@ export function render({ model, el }) {
   });
   model.on("label", () => canvas.setAttribute("aria-label", model.label));
   const observer = new ResizeObserver(() => {
+    painter.measure();
     if (last !== null) painter.draw(last, table);
   });
   observer.observe(stage);

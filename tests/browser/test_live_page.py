@@ -92,7 +92,9 @@ def test_sliders_act_on_the_running_simulation(open_page: OpenPage) -> None:
     wait_for(page, lambda: picture(page) != before, "the picture changes")
     assert live.session.simulation.state.step > first.state.step, "a live change does not start anew"
     page.get_by_role("button", name="Suggested time step").click()
-    wait_for(page, lambda: live.session.simulation.dynamics.time_step != first.dynamics.time_step, "a step is suggested")
+    wait_for(
+        page, lambda: live.session.simulation.dynamics.time_step != first.dynamics.time_step, "a step is suggested"
+    )
     wait_for(page, lambda: live.controls.time_step == live.session.simulation.dynamics.time_step, "the slider shows it")
 
 

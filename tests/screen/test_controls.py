@@ -9,7 +9,14 @@ from engine import PRESETS, snapshot
 from spinviz.changes import built, quenched, restarted, value_at, with_suggested_time_step, with_values
 from spinviz.controls import BATH, CONTROLS, ELECTRONS, FIELD, Controls
 
-SMALL = {"skyrmion": 6, "tetrahedral": 4, "double_exchange": 4, "double_exchange_000": 4, "spin_glass": 10, "heisenberg": 6}
+SMALL = {
+    "skyrmion": 6,
+    "tetrahedral": 4,
+    "double_exchange": 4,
+    "double_exchange_000": 4,
+    "spin_glass": 10,
+    "heisenberg": 6,
+}
 
 
 def small(name: str, **changes: object) -> dict:
