@@ -204,7 +204,7 @@ class Session:
     def _guarded(self, action: Callable[[], None], pausing: bool = True) -> None:
         try:
             action()
-        except Exception as error:
+        except Exception as error:  # every failure is shown to the reader of the page
             self._steps_wanted = 0
             running = self._status.running and not pausing
             refused = self._status.refused + 1

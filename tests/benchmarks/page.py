@@ -114,9 +114,7 @@ def slider_latency(browser: Browser, served: Served) -> dict[str, float]:
 
 def main() -> None:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium_path(), args=ARGUMENTS
-        )
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         served = Served()
         openings = []
         for _ in range(3):
