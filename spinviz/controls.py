@@ -145,7 +145,9 @@ class Controls(param.Parameterized):
 
     def adopt(self, settings: Mapping[str, Any], read: Callable[[str], Any]) -> None:
         """Show what is running: ``settings`` made it, ``read(path)`` gives a value (None where there is none)."""
-        found = {name: settings[name] for name in ("size", "force", "texture", "seed") if name in settings}
+        system = PRESETS[settings["preset"]]
+        usual = {"size": system.size, "force": system.force, "texture": system.texture, "seed": 0}
+        found = {name: settings.get(name, value) for name, value in usual.items()}
         for name in ("temperature", "damping", "time_step", "chemical_potential", "filling"):
             found[name] = read(CONTROLS[name].paths[0])
         found["electron_temperature"] = read(ELECTRONS)

@@ -21,7 +21,7 @@ from engine.frame import Frame
 from spinviz.recording import Recording
 
 FRAME_INTERVAL = 0.02
-OBSERVATION_INTERVAL = 0.2
+OBSERVATION_INTERVAL = 0.3
 OBSERVATION_SHARE = 0.2
 RATE_WINDOW = 2.0
 HISTORY_LENGTH = 20_000

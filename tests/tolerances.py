@@ -36,3 +36,8 @@ COVARIANCE = 2e-5  # the same trajectory computed in another order, float32; tim
 LLG_SOLUTION = 3e-5  # two radians in steps of 0.005, second order (measured 1e-5)
 CONVERGENCE_RATIO = 0.15  # error ratio 4 for half the step, with the next order still visible
 ENERGY_DRIFT = 2e-4  # per site, 1000 undamped steps of 0.01 (measured: Heun 6e-5, semi-implicit 6e-6)
+
+
+# Screen
+SIGNED_BYTE = 0.5 / 127 + 1e-6  # rounding of a spin component to the byte that travels to the browser
+PICTURE_VALUE = 0.01  # read off a picture that was rounded to two digits

@@ -147,7 +147,8 @@ function arrowSites(width, height, message) {
     };
   }
   const [L1, L2] = message.shape;
-  const stride = Math.max(1, Math.ceil(Math.max(L1, L2) / 32));
+  const least = Math.max(1, Math.ceil(Math.max(L1, L2) / 32));
+  const stride = least + ((least + 1) % 2); // odd: an even one would see only part of the sublattices
   const list = [];
   for (let n2 = (stride - 1) >> 1; n2 < L2; n2 += stride) {
     for (let k = (stride - 1) >> 1; k < L1; k += stride) {
@@ -305,7 +306,7 @@ export function render({ model, el }) {
   stage.style.cssText = "flex:1 1 auto;min-width:0;height:100%;display:flex;align-items:center;justify-content:center;";
   const canvas = document.createElement("canvas");
   canvas.className = "lattice-map";
-  canvas.style.cssText = "display:block;border-radius:3px;";
+  canvas.style.cssText = "display:block;border-radius:3px;box-shadow:0 0 0 1px #8886;";
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", model.label);
   stage.append(canvas);

@@ -64,7 +64,11 @@ class StructureFactorView(View):
         self._nearest = nearest_momentum(momenta, lattice)
         following = np.roll(zone.vertices, -1, axis=0)
         normals = np.stack([following[:, 1] - zone.vertices[:, 1], zone.vertices[:, 0] - following[:, 0]], 1)
-        inside = np.einsum("hwd,nd->hwn", momenta, normals) <= np.sum(normals * zone.vertices, 1)
+        spacing = float(np.linalg.norm(zone.reciprocal, axis=1).max() / min(lattice.shape))
+        reach = (
+            np.sum(normals * zone.vertices, 1) + np.linalg.norm(normals, axis=1) * spacing / 2
+        )  # peaks on the edge whole
+        inside = np.einsum("hwd,nd->hwn", momenta, normals) <= reach
         self._outside = ~inside.all(-1)
         closed = np.concatenate([zone.vertices, zone.vertices[:1]])
         self._edge.data = {"x": closed[:, 0], "y": closed[:, 1]}

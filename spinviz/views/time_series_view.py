@@ -33,7 +33,7 @@ class TimeSeriesView(View):
         energy = plain_figure("Energy per site (t₁)", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
         energy.line("time", "energy", line_color=colours[3], **curve)
         for plot in (charge, magnet, energy):
-            plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
+            plot.xaxis.ticker = BasicTicker(desired_num_ticks=3)
             plot.y_range.min_interval = 0.02
             plot.yaxis.ticker = BasicTicker(desired_num_ticks=4)
         charge.y_range.min_interval = 2

@@ -112,3 +112,11 @@ def test_quench_reset_and_suggested_time_step() -> None:
     back = restarted(later, first)
     assert np.array_equal(snapshot(back).spin, snapshot(first).spin) and back.dynamics.damping == 0.7
     assert 0 < with_suggested_time_step(later).dynamics.time_step < 1
+
+
+def test_a_refused_choice_is_taken_back_also_when_settings_are_few() -> None:
+    controls, simulation = Controls(), built(small("spin_glass"))
+    controls.choose("spin_glass")
+    controls.force = "classical"
+    controls.adopt({"preset": "spin_glass"}, lambda path: value_at(simulation, path))
+    assert controls.force == "ed"
