@@ -21,6 +21,7 @@ from engine.frame import Frame
 from spinviz.recording import Recording
 
 FRAME_INTERVAL = 0.02
+BREATH = 0.001  # seconds between two steps in which the page's thread gets the interpreter: pictures stay fluent
 OBSERVATION_INTERVAL = 0.3
 OBSERVATION_SHARE = 0.2
 RATE_WINDOW = 2.0
@@ -187,6 +188,7 @@ class Session:
             if active and rest == 0:
                 self._next_step = time.perf_counter() + self._step_interval
                 self._guarded(self._advance)
+                time.sleep(BREATH)
                 continue
             with self._wake:
                 if not self._inbox and not self._stopping:
