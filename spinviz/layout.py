@@ -14,6 +14,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 import torch
+from bokeh.document import Document
 from panel.util import edit_readonly
 
 from engine import snapshot
@@ -64,6 +65,7 @@ class LivePage:
 
     def watch(self) -> None:
         """Run and look for new frames, from now on: while the page loads, the processors are its own."""
+        send_at_once(pn.state.curdoc)
         self.session.start()
         pn.state.curdoc.add_periodic_callback(self.poll, POLL_MILLISECONDS)  # Panel's own costs 20 ms a call
 
@@ -180,6 +182,16 @@ class LivePage:
             self.pictures.arrange(simulation.lattice)
         self.pictures.name(self.controls.system)
         self.sidebar.arrange()
+
+
+def send_at_once(document: Document) -> None:
+    """Send small messages without delay (TCP_NODELAY).
+
+    A frame is five small writes; with Nagle's algorithm the later ones wait up to 40 ms for the browser to acknowledge
+    the first, and two frames arrive together.
+    """
+    for connection in document.session_context.session._subscribed_connections:
+        connection._socket.set_nodelay(True)
 
 
 def limit_threads() -> None:

@@ -16,7 +16,7 @@ from spinviz.session import Status
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
 
 SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (2, 12)}
-CARD = {"elevation": 1, "sizing_mode": "stretch_both", "margin": 4, "sx": {"padding": "4px 8px", "overflow": "hidden"}}
+CARD = {"elevation": 1, "sizing_mode": "stretch_both", "margin": 4, "sx": {"padding": "4px 8px"}}
 
 
 class Sidebar:

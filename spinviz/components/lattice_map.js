@@ -306,7 +306,7 @@ export function render({ model, el }) {
   stage.style.cssText = "flex:1 1 auto;min-width:0;height:100%;display:flex;align-items:center;justify-content:center;";
   const canvas = document.createElement("canvas");
   canvas.className = "lattice-map";
-  canvas.style.cssText = "display:block;border-radius:3px;box-shadow:0 0 0 1px #8886;";
+  canvas.style.cssText = "display:block;box-shadow:0 0 0 1px #8886;";
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", model.label);
   stage.append(canvas);
