@@ -25,7 +25,7 @@ from spinviz.recording import Recording
 from spinviz.session import Build, Session, Status
 from spinviz.theme import PAGE
 
-POLL_MILLISECONDS = 30
+POLL_MILLISECONDS = 15
 ALWAYS_MOVING: dict[str, Any] = {"step": 0, "time": 0.0, "steps_per_second": 0.0, "recorded": 0}
 THREADS_VARIABLE = "SPINVIZ_THREADS"
 THEME = {
@@ -61,7 +61,7 @@ class LivePage:
             sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
         )  # fmt: skip
         with edit_readonly(self.page):
-            self.page.busy = False  # else every poll, 33 a second, would toggle it and cost 20 ms
+            self.page.busy = False  # else every poll would toggle it and cost 20 ms
 
     def watch(self) -> None:
         """Run and look for new frames, from now on: while the page loads, the processors are its own."""

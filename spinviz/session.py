@@ -23,7 +23,7 @@ from spinviz.recording import Recording
 FRAME_INTERVAL = 0.02
 BREATH = 0.001  # seconds between two steps in which the page's thread gets the interpreter: pictures stay fluent
 OBSERVATION_INTERVAL = 0.3
-OBSERVATION_SHARE = 0.2
+OBSERVATION_SHARE = 0.1
 RATE_WINDOW = 2.0
 HISTORY_LENGTH = 20_000
 STOP_TIMEOUT = 30.0
@@ -257,7 +257,7 @@ class Session:
         self._set(step=state.step, time=float(state.time[0]), steps_per_second=rate)
 
     def _publish(self, always: bool) -> None:
-        """Leave the newest frame; measure observables as often as they cost no more than a fifth of the time."""
+        """Leave the newest frame; measure observables as often as they cost no more than a tenth of the time."""
         now = time.perf_counter()
         if always or now >= self._due["frame"]:
             self._frame = self._snapshot(self.simulation, ())

@@ -39,5 +39,5 @@ ENERGY_DRIFT = 2e-4  # per site, 1000 undamped steps of 0.01 (measured: Heun 6e-
 
 
 # Screen
-SIGNED_BYTE = 0.5 / 127 + 1e-6  # rounding of a spin component to the byte that travels to the browser
+OCTAHEDRAL_DEGREES = 1.0  # angle between a spin and its two bytes: half a step of 1/127.5, stretched by at most 1.9 (0.95 seen)
 PICTURE_VALUE = 0.01  # read off a picture that was rounded to two digits

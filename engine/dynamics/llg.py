@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import torch
 
 from engine.dynamics.integrator import Integrator, require_number
-from engine.dynamics.vectors import components_first, cross, in_step_order, normalised, rotated, sites_last, wrapped
+from engine.dynamics.vectors import components_first, cross, in_step_order, normalised, rotated, sites_last
 from engine.forces import ForceProvider, Response
 from engine.noise import Noise
 from engine.state import SpinState
@@ -84,15 +84,12 @@ class LandauLifshitz(Integrator):
         """Unit spins (3, B, N) after the step."""
 
     def _angular_velocity(self, spin: torch.Tensor, response: Response, thermal: torch.Tensor | None) -> torch.Tensor:
-        """w = h + xi + alpha S x (h + xi), wrapped (5, B, N); the equation of motion is dS/dt = -S x w.
-
-        ``spin`` is wrapped (5, B, N).
-        """
+        """w = h + xi + alpha S x (h + xi) (3, B, N) of S (3, B, N); the equation of motion is dS/dt = -S x w."""
         field = components_first(response.force)
-        field = wrapped(field if thermal is None else field + thermal)
+        field = field if thermal is None else field + thermal
         if self.damping == 0:
             return field
-        return torch.add(field, wrapped(cross(spin, field)), alpha=self.damping)
+        return torch.add(field, cross(spin, field), alpha=self.damping)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +105,10 @@ class HeunLLG(LandauLifshitz):
         self, start: SpinState, response: Response, force: ForceProvider, thermal: torch.Tensor | None
     ) -> torch.Tensor:
         spin = start.spin.movedim(-1, 0)
-        ring = wrapped(spin)
-        slope = cross(self._angular_velocity(ring, response, thermal), ring)
+        slope = cross(self._angular_velocity(spin, response, thermal), spin)
         predictor = normalised(torch.add(spin, slope, alpha=self.time_step))
         middle = force(start.with_spin(sites_last(predictor)))
-        ring = wrapped(predictor)
-        slope += cross(self._angular_velocity(ring, middle, thermal), ring)
+        slope += cross(self._angular_velocity(predictor, middle, thermal), predictor)
         return normalised(torch.add(spin, slope, alpha=0.5 * self.time_step))
 
 
@@ -133,10 +128,9 @@ class SemiImplicitLLG(LandauLifshitz):
         self, start: SpinState, response: Response, force: ForceProvider, thermal: torch.Tensor | None
     ) -> torch.Tensor:
         spin = start.spin.movedim(-1, 0)
-        ring = wrapped(spin)
-        velocity = self._angular_velocity(ring, response, thermal)
-        predictor = rotated(ring, velocity * (-0.5 * self.time_step))
+        velocity = self._angular_velocity(spin, response, thermal)
+        predictor = rotated(spin, velocity * (-0.5 * self.time_step))
         midpoint = (spin + predictor).mul_(0.5)
         middle = force(start.with_spin(sites_last(midpoint)))
-        velocity = self._angular_velocity(wrapped(midpoint), middle, thermal)
-        return normalised(rotated(ring, velocity * (-0.5 * self.time_step)))
+        velocity = self._angular_velocity(midpoint, middle, thermal)
+        return normalised(rotated(spin, velocity * (-0.5 * self.time_step)))

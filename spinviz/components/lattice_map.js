@@ -2,7 +2,7 @@
 //
 // Message: {frame, mode: "spin" | "triangles" | "sites", kind, shape: [L1, L2], data: bytes,
 //           positions: Float32 bytes (x, y, z per site; random sites only), box, arrows, high, low: legend texts}
-//   spin      3 signed bytes per site, 127 times the spin: hue = in-plane angle, white = +z, black = -z.
+//   spin      2 bytes per site, u and v of the unfolded octahedron: hue = in-plane angle, white = +z, black = -z.
 //   triangles 1 signed byte per triangle, 127 times a value in [-1, 1]; sites: the same per site.
 // The torus is cut open as a rectangle: every site appears once, every hexagon where it really is.
 // A table pixel -> site is made once per size; a frame is then one table look-up per site and one per pixel.
@@ -30,21 +30,23 @@ function spinColour(x, y, z) {
   return [channel(0), channel(2 / 3), channel(1 / 3)];
 }
 
-function spinTable() {
-  const table = new Uint32Array(1 << 19);
-  for (let i = 0; i < 64; i++) {
-    for (let j = 0; j < 64; j++) {
-      for (let k = 0; k < 128; k++) {
-        const [x, y] = [(i - 31.75) / 31.75, (j - 31.75) / 31.75];
-        const z = Math.max(-1, Math.min(1, (k - 63.75) / 63.5));
-        table[(i << 13) | (j << 7) | k] = packed(...spinColour(x, y, z));
-      }
-    }
+// The spin of each of the 65536 pairs of bytes, and its colour.
+function spinTables() {
+  const colours = new Uint32Array(1 << 16);
+  const spins = new Float32Array(3 << 16);
+  for (let word = 0; word < 1 << 16; word++) {
+    const [u, v] = [((word & 255) - 127.5) / 127.5, ((word >> 8) - 127.5) / 127.5];
+    const z = 1 - Math.abs(u) - Math.abs(v);
+    const x = z < 0 ? (1 - Math.abs(v)) * Math.sign(u) : u;
+    const y = z < 0 ? (1 - Math.abs(u)) * Math.sign(v) : v;
+    const length = Math.hypot(x, y, z);
+    colours[word] = packed(...spinColour(x / length, y / length, z / length));
+    spins.set([x / length, y / length, z / length], 3 * word);
   }
-  return table;
+  return { colours, spins };
 }
 
-let SPIN_TABLE = null;
+let SPIN_TABLES = null;
 
 function drawWheel(canvas, size) {
   canvas.width = canvas.height = size;
@@ -162,13 +164,15 @@ function arrowSites(width, height, message) {
   return { length: 0.86 * scale * stride, list };
 }
 
-function drawArrows(context, arrows, spins) {
+function drawArrows(context, arrows, words) {
+  const { spins } = SPIN_TABLES;
   const half = arrows.length / 2;
   for (const [style, wanted] of [["rgba(10,12,20,0.85)", true], ["rgba(255,255,255,0.9)", false]]) {
     context.fillStyle = style;
     context.beginPath();
     for (const [site, x, y] of arrows.list) {
-      const [sx, sy, sz] = [spins[3 * site] / 127, spins[3 * site + 1] / 127, spins[3 * site + 2] / 127];
+      const word = 3 * words[site];
+      const [sx, sy, sz] = [spins[word], spins[word + 1], spins[word + 2]];
       if (sz > -0.25 !== wanted) continue;
       const planar = Math.hypot(sx, sy);
       if (planar < 0.08) continue;
@@ -186,33 +190,21 @@ function drawArrows(context, arrows, spins) {
       context.lineTo(bx + thick * uy, by - thick * ux);
       context.lineTo(nx + thick * uy, ny - thick * ux);
       context.lineTo(nx + wide * uy, ny - wide * ux);
-      context.closePath();
     }
     context.fill();
   }
 }
 
-// Fills the pixels: colours of all sites first, unless there are more sites than pixels.
-function fill(pixels, map, message, table) {
-  const bytes = new Uint8Array(message.data);
-  const scalar = message.mode !== "spin";
-  SPIN_TABLE = SPIN_TABLE ?? (scalar ? null : spinTable());
-  const colour = scalar
-    ? (site) => table[bytes[site] ^ 128]
-    : (site) => {
-        const k = 3 * site;
-        const x = (bytes[k] ^ 128) >> 2;
-        const y = (bytes[k + 1] ^ 128) >> 2;
-        return SPIN_TABLE[(x << 13) | (y << 7) | ((bytes[k + 2] ^ 128) >> 1)];
-      };
-  const values = scalar ? bytes.length : bytes.length / 3;
-  if (values > map.length) {
-    for (let p = 0; p < map.length; p++) pixels[p] = colour(map[p]);
-    return;
-  }
-  const colours = new Uint32Array(values + 1); // the last one, transparent, is where no site is
-  for (let site = 0; site < values; site++) colours[site] = colour(site);
-  for (let p = 0; p < map.length; p++) pixels[p] = colours[map[p] < 0 ? values : map[p]];
+// Colours of all sites or triangles.
+function coloursOf(message, table) {
+  if (message.mode === "spin") return looked(new Uint16Array(message.data), SPIN_TABLES.colours, 0);
+  return looked(new Uint8Array(message.data), table, 128);
+}
+
+function looked(values, table, flip) {
+  const colours = new Uint32Array(values.length);
+  for (let i = 0; i < values.length; i++) colours[i] = table[values[i] ^ flip];
+  return colours;
 }
 
 function colourTable(bytes) {
@@ -258,10 +250,13 @@ class Painter {
   }
 
   draw(message, table) {
+    SPIN_TABLES = SPIN_TABLES ?? spinTables();
     this.prepare(message);
-    fill(this.pixels, this.map, message, table);
+    const { map, pixels } = this;
+    const colours = coloursOf(message, table);
+    for (let p = 0; p < map.length; p++) pixels[p] = map[p] < 0 ? 0 : colours[map[p]];
     this.context.putImageData(this.image, 0, 0);
-    if (message.arrows && this.arrows) drawArrows(this.context, this.arrows, new Int8Array(message.data));
+    if (message.arrows && this.arrows) drawArrows(this.context, this.arrows, new Uint16Array(message.data));
   }
 }
 

@@ -45,13 +45,26 @@ def plain_figure(title: str, **options: Any) -> figure:
 
 
 def map_message(lattice: Lattice, mode: str, values: np.ndarray) -> dict[str, Any]:
-    """Message of :class:`spinviz.components.LatticeMap`: values in [-1, 1] as signed bytes, and where they belong."""
-    data = np.rint(np.clip(values, -1, 1) * 127).astype(np.int8)
+    """Message of :class:`spinviz.components.LatticeMap`: spins (N, 3) as 2 bytes each or values in [-1, 1] as signed
+    bytes, and where they belong."""
+    data = octahedral(values) if mode == "spin" else np.rint(np.clip(values, -1, 1) * 127).astype(np.int8)
     message: dict[str, Any] = {"mode": mode, "kind": lattice.kind, "shape": list(lattice.shape), "data": data.tobytes()}
     if not lattice.is_regular:
         message["positions"] = lattice.positions.astype(np.float32).tobytes()
         message["box"] = float(lattice.periods[0, 0])
     return message
+
+
+def octahedral(spin: np.ndarray) -> np.ndarray:
+    """Directions (N, 3) as two bytes each (N,), uint16: the sphere is drawn out to an octahedron and that unfolded into
+    a square, u in the low byte. Right to one degree. Source: Cigolle et al., JCGT 3, 2 (2014)."""
+    x, y, z = np.ascontiguousarray(spin.T)
+    size = 127.5 / (np.abs(x) + np.abs(y) + np.abs(z))
+    x, y = x * size, y * size
+    below = z < 0
+    u = np.where(below, np.copysign(127.5 - np.abs(y), x), x)
+    v = np.where(below, np.copysign(127.5 - np.abs(x), y), y)
+    return (u + 128).astype(np.uint8) | ((v + 128).astype(np.uint16) << 8)
 
 
 def size_text(lattice: Lattice) -> str:

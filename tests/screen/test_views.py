@@ -11,8 +11,8 @@ from spinviz.components.lattice_map import ANSWER_TIMEOUT, FRAMES_IN_FLIGHT
 from spinviz.session import EVERYWHERE, ON_TRIANGLES
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
 from spinviz.views.structure_factor_view import nearest_momentum
-from spinviz.views.view import map_message
-from tests.tolerances import PICTURE_VALUE, SIGNED_BYTE
+from spinviz.views.view import map_message, octahedral
+from tests.tolerances import OCTAHEDRAL_DEGREES, PICTURE_VALUE
 
 
 class Sent:
@@ -60,12 +60,28 @@ def test_a_picture_that_comes_late_gets_the_last_frame() -> None:
     assert [message["value"] for message in browser.sent] == [1, 1]
 
 
-def test_spins_travel_as_three_bytes_a_site() -> None:
+def test_spins_travel_as_two_bytes_a_site() -> None:
     frame = observed()
     message = map_message(frame.lattice, "spin", frame.spin[0])
-    values = np.frombuffer(message["data"], np.int8).reshape(-1, 3) / 127
-    assert len(message["data"]) == 3 * frame.lattice.sites
-    assert np.abs(values - frame.spin[0]).max() <= SIGNED_BYTE
+    assert len(message["data"]) == 2 * frame.lattice.sites
+    assert octahedral_error(frame.spin[0]) <= OCTAHEDRAL_DEGREES
+
+
+def octahedral_error(spin: np.ndarray) -> float:
+    """Largest angle in degrees between spins and what the browser makes of their two bytes."""
+    u, v = ((octahedral(spin)[:, None] >> np.array([0, 8])) & 255).T / 127.5 - 1
+    z = 1 - np.abs(u) - np.abs(v)
+    below = z < 0
+    x = np.where(below, (1 - np.abs(v)) * np.sign(u), u)
+    y = np.where(below, (1 - np.abs(u)) * np.sign(v), v)
+    seen = np.stack((x, y, z), -1) / np.linalg.norm((x, y, z), axis=0)[:, None]
+    return float(np.degrees(np.arccos(np.clip((seen * spin).sum(-1), -1, 1))).max())
+
+
+def test_the_two_bytes_are_right_in_every_octant() -> None:
+    spin = np.random.default_rng(0).normal(size=(20_000, 3))
+    spin = np.concatenate((spin / np.linalg.norm(spin, axis=1, keepdims=True), np.eye(3), -np.eye(3)))
+    assert octahedral_error(spin) <= OCTAHEDRAL_DEGREES
 
 
 @pytest.mark.parametrize("lattice", [square(5, 7), triangular(6), triangular(4, 9)], ids=str)
