@@ -19,6 +19,7 @@ from engine.electrons.electrons import ElectronSolver
 from engine.electrons.probes import Coloured, Probes
 from engine.forces import ClassicalForce, ElectronicForce, ForceProvider, SumForce
 from engine.lattice import Lattice, random_sites, square, triangular
+from engine.learning.sampling import Source
 from engine.models import ExponentialHopping, HeisenbergModel, Model, SDModel, Zeeman
 from engine.noise import Noise
 from engine.simulation import Simulation
@@ -159,6 +160,30 @@ def preset(name: str, size: int | None = None, **changes: Any) -> Simulation:
     noise = Noise([seed + replica for replica in range(replicas)])
     settings = {"preset": name, "size": chosen.size if size is None else size, **_plain(changes)}
     return Simulation(SpinState(spin), force, dynamics, noise, settings=settings)
+
+
+def source(name: str, twists: tuple[int, int], first: tuple[int, int]) -> Source:
+    """What is needed to label configurations of a preset: exact forces with ``twists`` on the ``first`` shape.
+
+    Other shapes take as many twists as give a periodic sample of the same size (k1 L1, k2 L2); quenches are moved with
+    a third of them. The electrons are those of the preset at its electron temperature.
+    """
+    chosen = _lookup(name, PRESETS, "preset")
+    if not chosen.coupling or chosen.lattice == "random_sites":
+        raise ValueError(f"preset {name!r} has no electrons on a regular lattice to learn from")
+    extent = [k * length for k, length in zip(twists, first, strict=True)]
+
+    def force(lattice: Lattice, share: int) -> ForceProvider:
+        mesh = [1 if k == 1 else max(1, round(e / n / share)) for k, e, n in zip(twists, extent, lattice.shape)]
+        model = SDModel(lattice, chosen.hopping or {}, chosen.coupling)
+        ensemble = Ensemble(chosen.electron_temperature, chosen.chemical_potential, chosen.filling)
+        return ElectronicForce(model, ExactDiagonalization((mesh[0], mesh[1])), ensemble)
+
+    return Source(
+        lattice=lambda shape: LATTICES[chosen.lattice](*shape, shells=3), exact=lambda lattice: force(lattice, 1),
+        rough=lambda lattice: force(lattice, 3), random=chosen.texture, time_step=chosen.time_step,
+        field_scale=chosen.field_scale, temperature_scale=chosen.temperature_scale,
+    )  # fmt: skip
 
 
 def _options(chosen: Preset, changes: dict[str, Any]) -> dict[str, Any]:

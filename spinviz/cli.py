@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from spinviz.cli_learning import add_dataset
+
 FORCES = ("ed", "kpm", "classical")
 DTYPES = ("float32", "float64")
 
@@ -51,6 +53,7 @@ def build_parser() -> Parser:
     _add_run(commands)
     _add_resume(commands)
     _add_others(commands)
+    add_dataset(commands)
     return parser
 
 

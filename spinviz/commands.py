@@ -28,6 +28,7 @@ from engine.io.vtk import write_vtk
 from engine.presets import PRESETS, preset
 from engine.simulation import Simulation
 from engine.state import SpinState
+from spinviz import commands_learning
 from spinviz.headless import FrameWriter, Recorded, record
 from spinviz.movie import MovieWriter
 
@@ -114,7 +115,7 @@ def serve(arguments: Namespace) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", "panel", "serve", *apps, *options])
 
 
-COMMANDS = {"run": run, "resume": resume, "movie": movie, "export": export, "info": info, "serve": serve}
+COMMANDS = {"dataset": commands_learning.dataset, "run": run, "resume": resume, "movie": movie, "export": export, "info": info, "serve": serve}
 
 
 def _simulation(name: str, size: int | None, changes: dict[str, Any]) -> Simulation:

@@ -1,0 +1,1 @@
+"""Descriptors: numbers of a site's neighbourhood that the symmetries leave alone."""

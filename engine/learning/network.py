@@ -1,0 +1,82 @@
+r"""Networks: learned energies or torques of unit spins on periodic lattices of any size.
+
+A conservative network returns the energy E (B,) of the electrons (total of the N sites, at zero field); its field is
+h = -dE/dS by autograd. A torque network returns T = S x h, which knows only the part of h perpendicular to S:
+h_perp = T x S. External fields never enter a network: they are added by Zeeman.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from engine.lattice import Lattice, square, triangular
+
+if TYPE_CHECKING:
+    from engine.learning.dataset import Records
+
+LATTICES = {"square": square, "triangular": triangular}
+
+
+class Network(torch.nn.Module, ABC):
+    """Spins (B, N, 3) on an (L1, L2) lattice of ``kind`` -> energy (B,) or torque (B, N, 3).
+
+    ``conservative``: True where the output is an energy. ``configuration`` is what the constructor was given, plain
+    JSON: ``NETWORKS[name](**configuration)`` with the state dict rebuilds the network. Tables that depend on the shape of
+    the lattice are made once per shape and are not part of the state dict.
+    """
+
+    conservative: bool = True
+
+    def __init__(self, kind: str, **configuration: Any) -> None:
+        super().__init__()
+        if kind not in LATTICES:
+            raise ValueError(f"a network needs a regular lattice, {' or '.join(LATTICES)}, got {kind!r}")
+        self.kind = kind
+        self.configuration = {"kind": kind, **configuration}
+
+    @abstractmethod
+    def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """Energy (B,) of a conservative network, else torque (B, N, 3); sites in the order n1 * L2 + n2."""
+
+    def initialise(self, groups: Sequence[Records]) -> None:
+        """Take scale and offset from training data; networks with a linear part also fit that. Called once, before
+        training; a trained network has all of this among its weights."""
+        self.scale.fill_(transverse_rms(groups))  # type: ignore[operator]
+        if self.conservative:
+            sites = sum(group.energy.numel() * group.spin.shape[1] for group in groups)
+            self.offset.fill_(sum(float(group.energy.sum()) for group in groups) / sites)  # type: ignore[operator]
+
+    def lattice(self, shape: tuple[int, int], shells: int = 3) -> Lattice:
+        return LATTICES[self.kind](*shape, shells=shells)
+
+
+def field_and_energy(
+    network: Network, spin: torch.Tensor, shape: tuple[int, int], differentiable: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Field h (B, N, 3) and energy (B,), or the transverse field of a torque network and None.
+
+    ``differentiable``: keep the graph, so that a loss of the field can be differentiated by the weights.
+    """
+    if not network.conservative:
+        torque = network(spin, shape)
+        return torch.linalg.cross(torque, spin), None
+    spin = spin.detach().requires_grad_()
+    with torch.enable_grad():
+        energy = network(spin, shape)
+        (gradient,) = torch.autograd.grad(energy.sum(), spin, create_graph=differentiable)
+    return -gradient, energy if differentiable else energy.detach()
+
+
+def transverse_rms(groups: Sequence[Records]) -> float:
+    """Root mean square length of the transverse exact forces of all records."""
+    squares = [transverse(group.force, group.spin).square().sum(-1).flatten() for group in groups]
+    return float(torch.cat(squares).mean().sqrt())
+
+
+def transverse(field: torch.Tensor, spin: torch.Tensor) -> torch.Tensor:
+    """The part of the field perpendicular to the spins, the only one that moves them."""
+    return field - (field * spin).sum(-1, keepdim=True) * spin

@@ -1,0 +1,150 @@
+"""Configurations on which forces are learned: random spins, snapshots of quenches, perturbed textures.
+
+Everything is a pure function of (seed, block): a block is one configuration, or one quench with several snapshots.
+Which block has which kind and shape follows from the wanted mix alone, so that labelling can stop and go on anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.dynamics import SemiImplicitLLG
+from engine.forces import ClassicalForce, ForceProvider, SumForce
+from engine.lattice import Lattice
+from engine.models import Zeeman
+from engine.noise import Noise
+from engine.state import SpinState
+from engine.textures import perturbed, texture
+
+KINDS = ("random", "quench", "texture")
+SNAPSHOT_STEPS = (3, 7, 13, 22, 36, 60)
+LEAST_PERTURBATION, LARGEST_PERTURBATION = 0.02, 0.8
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A system to be learned. ``exact``: lattice -> the force that labels; ``rough``: a cheaper one that moves quenches.
+
+    ``random`` is the texture of random spins; dynamics uses ``time_step``, fields up to ``field_scale`` along z and
+    temperatures up to a quarter of ``temperature_scale``.
+    """
+
+    lattice: Callable[[Shape], Lattice]
+    exact: Callable[[Lattice], ForceProvider]
+    rough: Callable[[Lattice], ForceProvider]
+    random: str
+    time_step: float
+    field_scale: float
+    temperature_scale: float
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is drawn as one piece: its number, kind and shape of the lattice."""
+
+    number: int
+    kind: str
+    shape: Shape
+
+    @property
+    def records(self) -> int:
+        return len(SNAPSHOT_STEPS) if self.kind == "quench" else 1
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Spins (N, 3) and how they came about (plain JSON)."""
+
+    spin: torch.Tensor
+    origin: dict[str, Any]
+
+
+def plan(mix: Mapping[str, float], shapes: Sequence[Shape], count: int) -> Iterator[Block]:
+    """Blocks with at least ``count`` records in all; every prefix of the list has the wanted mix as nearly as can be.
+
+    Raises ValueError for unknown kinds, negative or vanishing shares, no shapes, count < 1.
+    """
+    if not mix or set(mix) - set(KINDS) or min(mix.values()) < 0 or sum(mix.values()) <= 0:
+        raise ValueError(f"mix needs shares >= 0 of {', '.join(KINDS)}, not all zero, got {dict(mix)}")
+    if not shapes or count < 1:
+        raise ValueError(f"a data set needs shapes and count >= 1, got {list(shapes)} and {count}")
+    share = {kind: value / sum(mix.values()) for kind, value in mix.items() if value > 0}
+    done = dict.fromkeys(share, 0)
+    turns = dict.fromkeys(share, 0)
+    number = 0
+    while sum(done.values()) < count:
+        kind = max(share, key=lambda k: share[k] * (sum(done.values()) + 1) - done[k])
+        block = Block(number, kind, shapes[turns[kind] % len(shapes)])
+        done[kind] += block.records
+        turns[kind] += 1
+        number += 1
+        yield block
+
+
+def configurations(source: Source, block: Block, seed: int) -> list[Configuration]:
+    """The configurations of a block."""
+    lattice = source.lattice(block.shape)
+    choose = np.random.default_rng([seed, block.number])
+    spin_seed = int(choose.integers(2**31))
+    if block.kind == "random":
+        return [Configuration(texture(source.random, lattice, seed=spin_seed)[0], {"texture": source.random})]
+    if block.kind == "texture":
+        return [_perturbed_texture(lattice, choose, spin_seed)]
+    return _quench(source, lattice, choose, spin_seed)
+
+
+def _perturbed_texture(lattice: Lattice, choose: np.random.Generator, seed: int) -> Configuration:
+    name, options = _texture(lattice, choose)
+    amount = float(np.exp(choose.uniform(np.log(LEAST_PERTURBATION), np.log(LARGEST_PERTURBATION))))
+    origin = {"texture": name, "options": options, "perturbation": amount}
+    if name == "polarized":
+        loose = texture("random", lattice, seed=seed).double() + torch.tensor([0.0, 0.0, options["bias"]])
+        spin = (loose / torch.linalg.vector_norm(loose, dim=-1, keepdim=True)).float()
+    else:
+        spin = perturbed(texture(name, lattice, **options), amount, seed)
+    return Configuration(spin[0], origin)
+
+
+def _texture(lattice: Lattice, choose: np.random.Generator) -> tuple[str, dict[str, Any]]:
+    """A texture that fits this lattice; half of them are crystals where crystals fit."""
+    crystal = lattice.kind == "triangular" and all(length % 12 == 0 for length in lattice.shape)
+    if crystal and choose.random() < 0.6:
+        return "skyrmion_crystal", {"n_sk": int(choose.integers(1, 3))}
+    name = str(choose.choice(["helix", "single_skyrmion", "domain_wall", "polarized"]))
+    if name == "helix":
+        turns = choose.integers(0, [max(2, length // 4) for length in lattice.shape])
+        wave = turns / np.array(lattice.shape) @ lattice.brillouin_zone().reciprocal
+        return name, {"q": wave.tolist(), "normal": choose.normal(size=3).tolist()}
+    if name == "single_skyrmion":
+        room = float((abs(np.linalg.det(lattice.periods)) / np.linalg.norm(lattice.periods, axis=1)).min()) / 4
+        return name, {"radius": float(choose.uniform(1.0, room)), "helicity": float(choose.uniform(0, 2 * np.pi))}
+    if name == "domain_wall":
+        return name, {"width": float(choose.uniform(0.5, 3)), "angle": float(choose.uniform(0, 2 * np.pi))}
+    return name, {"bias": float(choose.uniform(0, 3))}
+
+
+def _quench(source: Source, lattice: Lattice, choose: np.random.Generator, seed: int) -> list[Configuration]:
+    """Snapshots of one run from random spins, with damping, field, temperature and time step of its own."""
+    settings = {
+        "damping": float(np.exp(choose.uniform(np.log(0.05), 0.0))),
+        "field_z": float(choose.uniform(0, source.field_scale)),
+        "temperature": float(choose.choice([0.0, 0.25 * choose.random() * source.temperature_scale])),
+        "time_step": source.time_step,
+    }
+    dynamics = SemiImplicitLLG(
+        damping=settings["damping"], temperature=settings["temperature"], time_step=source.time_step
+    )
+    force = SumForce(source.rough(lattice), ClassicalForce(Zeeman((0.0, 0.0, settings["field_z"]))))
+    state, noise = SpinState(texture(source.random, lattice, seed=seed)), Noise([seed])
+    found = []
+    for step in range(1, SNAPSHOT_STEPS[-1] + 1):
+        state, _ = dynamics.step(state, force, noise)
+        if step in SNAPSHOT_STEPS:
+            found.append(Configuration(state.spin[0], {**settings, "step": step}))
+    return found
