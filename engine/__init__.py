@@ -23,6 +23,7 @@ from engine.electrons import (
 from engine.forces import ClassicalForce, ElectronicForce, ForceProvider, Response, SumForce
 from engine.frame import Frame
 from engine.lattice import Lattice, random_sites, square, triangular
+from engine.learning.force import LearnedForce, load_force
 from engine.models import ExponentialHopping, HeisenbergModel, SDModel, SumModel, Zeeman
 from engine.noise import Noise
 from engine.observables import (
@@ -59,6 +60,7 @@ __all__ = [
     "Identity",
     "KernelPolynomial",
     "Lattice",
+    "LearnedForce",
     "Noise",
     "Observable",
     "Preset",
@@ -75,6 +77,7 @@ __all__ = [
     "Zeeman",
     "hall_conductivity",
     "load_checkpoint",
+    "load_force",
     "observe",
     "pairing",
     "preset",

@@ -19,7 +19,9 @@ from engine.electrons.electrons import ElectronSolver
 from engine.electrons.probes import Coloured, Probes
 from engine.forces import ClassicalForce, ElectronicForce, ForceProvider, SumForce
 from engine.lattice import Lattice, random_sites, square, triangular
+from engine.learning.force import check_electrons, load_force
 from engine.learning.sampling import Source
+from engine.learning.weights import ENDING, shipped
 from engine.models import ExponentialHopping, HeisenbergModel, Model, SDModel, Zeeman
 from engine.noise import Noise
 from engine.simulation import Simulation
@@ -131,7 +133,9 @@ def preset(name: str, size: int | None = None, **changes: Any) -> Simulation:
     Parameters
     ----------
     name : one of ``PRESETS``. size : linear size L (N sites for the spin glass); default: the preset's.
-    force : "ed", "kpm" or "classical". seed : of spins, noise and probes; replica b uses seed + b. replicas : B.
+    force : "ed", "kpm", "classical", or a learned force: the name of a shipped network ("best", "skyrmion/best") or a
+    .safetensors file; its electrons are those it was trained for, whatever the bath. seed : of spins, noise and
+    probes; replica b uses seed + b. replicas : B.
     texture : a name of ``engine.textures.TEXTURES``; texture_options : its keywords. device, dtype ("float32"/"float64").
     field (Hx, Hy, Hz), temperature (bath), electron_temperature (default: the bath's, or the preset's where the bath
     is at 0), damping, time_step, chemical_potential or filling, coupling J, twists (k1, k2), moments, probes (columns
@@ -144,7 +148,8 @@ def preset(name: str, size: int | None = None, **changes: Any) -> Simulation:
         _lookup(key, dict.fromkeys(CHANGES), f"setting of preset {name!r}")
     options = _options(chosen, changes)
     lattice = _lattice(chosen, chosen.size if size is None else size)
-    force = _force(chosen, options, lattice)
+    learned = _learned(name, chosen, options, changes, lattice)
+    force = _force(chosen, options, lattice, learned)
     dtype = (
         options["dtype"] if isinstance(options["dtype"], torch.dtype) else _lookup(options["dtype"], DTYPES, "dtype")
     )
@@ -174,7 +179,9 @@ def source(name: str, twists: tuple[int, int], first: tuple[int, int]) -> Source
     extent = [k * length for k, length in zip(twists, first, strict=True)]
 
     def force(lattice: Lattice, share: int) -> ForceProvider:
-        mesh = [1 if k == 1 else max(1, round(e / n / share)) for k, e, n in zip(twists, extent, lattice.shape)]
+        mesh = [
+            1 if k == 1 else max(1, round(e / n / share)) for k, e, n in zip(twists, extent, lattice.shape, strict=True)
+        ]
         model = SDModel(lattice, chosen.hopping or {}, chosen.coupling)
         ensemble = Ensemble(chosen.electron_temperature, chosen.chemical_potential, chosen.filling)
         return ElectronicForce(model, ExactDiagonalization((mesh[0], mesh[1])), ensemble)
@@ -210,11 +217,66 @@ def _lattice(chosen: Preset, size: int) -> Lattice:
     return LATTICES[chosen.lattice](size, size, shells=max(reach, 3))
 
 
-def _force(chosen: Preset, options: dict[str, Any], lattice: Lattice) -> SumForce:
+def electrons_of(name: str) -> dict[str, Any]:
+    """The electrons of a preset as the model card of a network says them."""
+    chosen = _lookup(name, PRESETS, "preset")
+    keys = ("coupling", "hopping", "chemical_potential", "filling", "electron_temperature")
+    return {key: getattr(chosen, key) for key in keys}
+
+
+def network_configuration(
+    name: str, network: str, given: dict[str, Any], chemical_potential: float | None = None
+) -> dict[str, Any]:
+    """What the constructor of a network needs to learn a preset, overlaid by ``given``.
+
+    ``chemical_potential`` is used where the preset has a filling instead.
+    """
+    chosen = _lookup(name, PRESETS, "preset")
+    if chosen.lattice not in LATTICES or not chosen.coupling:
+        raise ValueError(f"preset {name!r} has no electrons on a regular lattice to learn from")
+    made: dict[str, Any] = {"kind": chosen.lattice}
+    if network == "rings":
+        known = chosen.chemical_potential if chosen.chemical_potential is not None else chemical_potential
+        made |= {"hopping": [[shell, t] for shell, t in (chosen.hopping or {}).items()],
+                 "chemical_potential": known, "temperature": chosen.electron_temperature}  # fmt: skip
+    made |= given
+    if network == "rings" and (made["chemical_potential"] is None or made["temperature"] <= 0):
+        raise ValueError(
+            f"network 'rings' needs a chemical potential and a temperature > 0, got {made['chemical_potential']} and "
+            f"{made['temperature']} for preset {name!r}; give --set chemical_potential=... --set temperature=..."
+        )
+    return made
+
+
+def learned_forces(name: str) -> tuple[str, ...]:
+    """Shipped networks of a preset, as ``preset(name, force=...)`` takes them."""
+    return tuple(word.removeprefix(f"{name}/") for word in shipped() if word.startswith(f"{name}/"))
+
+
+def _learned(
+    name: str, chosen: Preset, options: dict[str, Any], changes: dict[str, Any], lattice: Lattice
+) -> ForceProvider | None:
+    """The learned force that was asked for, or None. Raises ValueError when it knows other electrons."""
+    wanted = str(options["force"])
+    if wanted.lower() in FORCES:
+        return None
+    if not wanted.endswith(ENDING):
+        names = {word: f"{name}/{word}" for word in learned_forces(name)} | dict.fromkeys(shipped())
+        wanted = _lookup(wanted, dict.fromkeys(FORCES) | names, "force")
+    force = load_force(wanted, lattice)
+    keys = ["coupling", "chemical_potential", "filling"]
+    keys += ["electron_temperature"] if changes.get("electron_temperature") is not None else []
+    check_electrons(wanted, force.card, {"hopping": chosen.hopping} | {key: options[key] for key in keys})
+    return force
+
+
+def _force(chosen: Preset, options: dict[str, Any], lattice: Lattice, learned: ForceProvider | None) -> SumForce:
     """Electrons (unless classical), exchange (where there is some) and Zeeman, by name."""
-    kind = _lookup(str(options["force"]).lower(), dict.fromkeys(FORCES), "force")
+    kind = str(options["force"]).lower()
     terms: dict[str, ForceProvider] = {}
-    if kind != "classical":
+    if learned is not None:
+        terms["electrons"] = learned
+    elif kind != "classical":
         if not chosen.coupling:
             raise ValueError(f"preset {chosen.title!r} has no electrons; use force='classical'")
         hopping = ExponentialHopping() if chosen.hopping is None else chosen.hopping

@@ -6,16 +6,38 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from engine import Simulation, SpinState, preset, suggest_time_step, updated
+from engine import ElectronicForce, Simulation, SpinState, SumForce, preset, suggest_time_step, updated
 from engine.textures import random_spins
 
 SEED_STRIDE = 7919
+LARGEST_LIVE_MATRIX = 2 * 36**2  # of exact diagonalization; a step takes some 20 s
 
 
 def built(settings: Mapping[str, Any]) -> Simulation:
     """The simulation of ``settings``: "preset", "size" and any other keyword of :func:`engine.preset`."""
     changes = dict(settings)
-    return preset(changes.pop("preset"), changes.pop("size", None), **changes)
+    made = preset(changes.pop("preset"), changes.pop("size", None), **changes)
+    if settings.get("force") == "ed" and 2 * made.lattice.sites > LARGEST_LIVE_MATRIX:
+        raise ValueError(
+            f"exact diagonalization of {made.lattice.sites} sites would take minutes for one step; the page takes at "
+            f"most {LARGEST_LIVE_MATRIX // 2} sites. Choose a smaller size, KPM or a network"
+        )
+    return made
+
+
+def with_force(present: Simulation, settings: Mapping[str, Any]) -> Simulation:
+    """The running state under the force that ``settings`` ask for.
+
+    Spins, time, step, dynamics, noise and field stay; everything else of the force is that of the settings. The new
+    force is computed once here, so that one that cannot be is refused.
+    """
+    terms = {name: term for name, term in built(settings).force.terms.items() if name != "zeeman"}  # type: ignore[attr-defined]
+    field = {"zeeman": present.force.zeeman}  # type: ignore[attr-defined]
+    candidate = replace(
+        present, force=SumForce(terms | field), settings={**present.settings, "force": settings["force"]}
+    )
+    candidate.response()
+    return candidate
 
 
 def with_values(present: Simulation, values: Mapping[str, Any]) -> Simulation:
@@ -24,9 +46,13 @@ def with_values(present: Simulation, values: Mapping[str, Any]) -> Simulation:
 
 
 def has_path(present: Simulation, path: str) -> bool:
-    """False when the path leads through a term of the force that is absent."""
+    """False when the path leads through a term of the force that is absent, or into electrons that a network
+    stands for."""
     parts = path.split(".")
-    return parts[0] != "force" or parts[1] in getattr(present.force, "terms", {})
+    if parts[0] != "force":
+        return True
+    term = getattr(present.force, "terms", {}).get(parts[1])
+    return isinstance(term, ElectronicForce) if parts[1] == "electrons" else term is not None
 
 
 def value_at(present: Simulation, path: str) -> Any:

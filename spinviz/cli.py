@@ -1,4 +1,4 @@
-"""The ``spinviz`` command: run, resume, movie, export, info, serve.
+"""The ``spinviz`` command: run, resume, movie, export, info, serve; dataset, train, evaluate.
 
 Exit codes: 0 done, 1 a step failed, 2 wrong input (one sentence on stderr), 130 interrupted (files are readable and a
 checkpoint is there).
@@ -11,9 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from spinviz.cli_learning import add_dataset
+from spinviz.cli_learning import add_learning, force
 
-FORCES = ("ed", "kpm", "classical")
 DTYPES = ("float32", "float64")
 
 
@@ -53,7 +52,7 @@ def build_parser() -> Parser:
     _add_run(commands)
     _add_resume(commands)
     _add_others(commands)
-    add_dataset(commands)
+    add_learning(commands)
     return parser
 
 
@@ -103,7 +102,7 @@ def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="run a preset, record it", allow_abbrev=False)
     run.add_argument("preset", metavar="PRESET", help="name of the system; 'spinviz info' lists them")
     run.add_argument("--size", type=count, help="linear size L (number of sites for random sites)")
-    run.add_argument("--force", choices=FORCES, help="exact diagonalization, kernel polynomial or classical")
+    run.add_argument("--force", type=force, metavar="NAME", help="ed, kpm, classical, or a learned force such as best")
     run.add_argument("--field", type=vector, metavar="X,Y,Z", help="magnetic field, in t1")
     run.add_argument("--temperature", type=float, metavar="T", help="of the bath, in t1")
     run.add_argument("--electron-temperature", type=float, metavar="T", help="default: that of the bath")

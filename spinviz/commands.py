@@ -115,7 +115,10 @@ def serve(arguments: Namespace) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", "panel", "serve", *apps, *options])
 
 
-COMMANDS = {"dataset": commands_learning.dataset, "run": run, "resume": resume, "movie": movie, "export": export, "info": info, "serve": serve}
+COMMANDS = {
+    "run": run, "resume": resume, "movie": movie, "export": export, "info": info, "serve": serve,
+    "dataset": commands_learning.dataset, "train": commands_learning.train, "evaluate": commands_learning.evaluate,
+}  # fmt: skip
 
 
 def _simulation(name: str, size: int | None, changes: dict[str, Any]) -> Simulation:

@@ -2,36 +2,206 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import signal
 import sys
 from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import h5py
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from engine.learning import dataset as data
+from engine.learning.active import label_disputed
+from engine.learning.dataset import Records
+from engine.learning.evaluate import compare, random_spins, receptive_field, report, speed, symmetry_errors
+from engine.learning.network import Network
 from engine.learning.sampling import plan
-from engine.presets import source
+from engine.learning.train import TrainingOptions, history, initial_network, joined, load, split
+from engine.learning.train import train as training
+from engine.learning.weights import ENDING, find, read_network, save_network
+from engine.presets import electrons_of, network_configuration, source
+from spinviz.learning_plots import evaluation_plots, sparkline, training_curve
+
+OPTIONS = [field.name for field in dataclasses.fields(TrainingOptions)]
+RECEPTIVE_SHAPE = (24, 24)
+CARD_SPEED = (24, 48)
 
 
 def dataset(arguments: Namespace) -> int:
     """``spinviz dataset PRESET``."""
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    _use_threads(arguments.threads)
     what = source(arguments.preset, arguments.twists, arguments.size[0])
-    blocks = plan(arguments.mix, arguments.size, arguments.count)
     settings = {
         "preset": arguments.preset, "size": [list(shape) for shape in arguments.size], "mix": arguments.mix,
         "twists": list(arguments.twists), "seed": arguments.seed,
     }  # fmt: skip
-    path = Path(arguments.out)
-    written = 0
+    path, seed = Path(arguments.out), arguments.seed
+    if arguments.networks:
+        chosen = [Path(name).name for name in arguments.networks]
+        settings |= {"mix": None, "networks": chosen, "candidates": arguments.candidates}
+        networks = [read_network(find(name))[0] for name in arguments.networks]
+        shapes, count = arguments.size, arguments.count
+        written = label_disputed(what, networks, shapes, count, arguments.candidates, seed, path, settings)
+    else:
+        blocks = plan(arguments.mix, arguments.size, arguments.count)
+        written = data.label(what, blocks, seed, path, settings)
+    done = 0
     with tqdm(total=arguments.count, desc="label", unit="record", file=sys.stderr) as bar:
         try:
-            for written in data.label(what, blocks, arguments.seed, path, settings):
-                bar.update(written - bar.n)
+            for done in written:
+                bar.update(done - bar.n)
         except KeyboardInterrupt:
-            print(f"{path}: {written} records; the same command goes on from here", file=sys.stderr)
+            print(f"{path}: {done} records; the same command goes on from here", file=sys.stderr)
             return 130
-    print(f"{path}: {written} records")
+    print(f"{path}: {done} records")
     return 0
+
+
+def train(arguments: Namespace) -> int:
+    """``spinviz train PRESET``."""
+    _use_threads(arguments.threads)
+    out = Path(arguments.out)
+    if out.suffix != ENDING:
+        raise ValueError(f"--out must end in {ENDING}, got {arguments.out!r}")
+    groups, settings = load(arguments.data)
+    foreign = [s["preset"] for s in settings if s["preset"] != arguments.preset]
+    if foreign:
+        raise ValueError(f"the data are of preset {foreign[0]!r}, the network is wanted for {arguments.preset!r}")
+    given = {name: value for name in OPTIONS if (value := getattr(arguments, name, None)) is not None}
+    options = TrainingOptions(**given)
+    potential = _mean_chemical_potential(arguments.data)
+    configuration = network_configuration(arguments.preset, arguments.network, dict(arguments.set), potential)
+    network = initial_network(arguments.network, configuration, arguments.seed)
+    checkpoint = out.with_suffix(f".checkpoint{ENDING}")
+    if not _trained(network, groups, options, checkpoint, arguments, out.with_suffix(".png")):
+        print(f"spinviz: interrupted; the same command goes on from {checkpoint}", file=sys.stderr)
+        return 130
+    network.cpu().requires_grad_(False)
+    card = _card(network, groups, settings, options, arguments)
+    save_network(out, network, card)
+    errors = {kind: round(facts["epsilon"], 4) for kind, facts in card["errors"]["by_kind"].items()}
+    print(f"{out}: epsilon {card['errors']['all']['epsilon']:.4f} {json.dumps(errors)}")
+    return 0
+
+
+def evaluate(arguments: Namespace) -> int:
+    """``spinviz evaluate NAME|FILE``."""
+    _use_threads(arguments.threads)
+    network, card = read_network(find(arguments.network))
+    groups, what = _unseen(arguments.data, [entry["settings"] for entry in card.get("data", [])])
+    compared = compare(network, groups)
+    spin = random_spins(2, 144, 0)
+    facts = {
+        "network": str(arguments.network), "card": {k: card.get(k) for k in ("network", "preset", "electrons")},
+        "data": what, **report(compared), "symmetry_errors": symmetry_errors(network, spin, (12, 12)),
+        "receptive_field": receptive_field(network, RECEPTIVE_SHAPE),
+        "evaluations_per_second": _speed(network, [shape[0] for shape in arguments.size]),
+    }  # fmt: skip
+    text = json.dumps(facts, indent=1, allow_nan=False)
+    if arguments.plots:
+        for path in evaluation_plots(Path(arguments.plots), compared, facts):
+            print(path, file=sys.stderr)
+    if arguments.out:
+        Path(arguments.out).write_text(text + "\n")
+        print(f"{arguments.out}: epsilon {facts['all']['epsilon']:.4f} on {facts['all']['records']} records")
+    else:
+        print(text)
+    return 0
+
+
+def _trained(
+    network: Network, groups: Sequence[Records], options: TrainingOptions, checkpoint: Path, arguments: Namespace,
+    curve: Path,
+) -> bool:  # fmt: skip
+    """Train with a progress bar, a line of the error and a picture of the curve; False when interrupted."""
+    steps = training(network, groups, options, checkpoint, arguments.seed)
+    validations = [row[2] for row in history(checkpoint)] if checkpoint.exists() else []
+    last = validations[-1] if validations else None
+    bar = tqdm(total=options.steps, desc=f"train {arguments.network}", unit="step", file=sys.stderr)
+    with _asked_to_stop() as asked, bar:
+        for progress in steps:
+            if progress.validation is not None and progress.validation != last:
+                last = progress.validation
+                validations.append(progress.validation)
+            bar.update(progress.step - bar.n)
+            error = "-" if last is None else f"{last:.4f} {sparkline(validations)}"
+            bar.set_postfix_str(f"loss {progress.loss:.4g} error {error} {progress.seconds_left / 60:.0f} min left")
+            if asked:
+                steps.close()  # type: ignore[attr-defined]
+                break
+    if checkpoint.exists() and (table := history(checkpoint)):
+        training_curve(curve, table)
+    return not asked
+
+
+def _card(
+    network: Network, groups: Sequence[Records], settings: Sequence[dict[str, Any]], options: TrainingOptions,
+    arguments: Namespace,
+) -> dict[str, Any]:  # fmt: skip
+    seen, unseen = split(groups)
+    command = " ".join(["spinviz", *sys.argv[1:]]) if "spinviz" in Path(sys.argv[0]).name else ""
+    said = {key: value for key, value in vars(arguments).items() if value not in (None, [])}
+    return {
+        "preset": arguments.preset, "electrons": electrons_of(arguments.preset),
+        "data": [{"file": Path(name).name, "settings": s} for name, s in zip(arguments.data, settings, strict=True)],
+        "records": {"training": sum(map(len, seen)), "validation": sum(map(len, unseen))},
+        "command": command, "arguments": said, "training": dataclasses.asdict(options),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "errors": report(compare(network, unseen)), "evaluations_per_second": _speed(network, CARD_SPEED),
+        "limits": "Errors are of validation records drawn like the training data, on lattices of these shapes; other "
+        "states, other electrons and temperatures of the electrons are not covered.",
+    }  # fmt: skip
+
+
+def _unseen(paths: Sequence[str], seen: Sequence[dict[str, Any]]) -> tuple[list[Records], list[dict[str, Any]]]:
+    """Records to test on: of data sets that the network was trained on, only the validation part."""
+    groups: list[Records] = []
+    about = []
+    for path in paths:
+        found, settings = load([path])
+        trained_on = settings[0] in seen
+        groups += split(found)[1] if trained_on else found
+        about.append({"file": path, "settings": settings[0], "part": "validation" if trained_on else "all"})
+    return joined(groups), about
+
+
+def _speed(network: Network, sizes: Sequence[int]) -> dict[str, Any]:
+    return {**speed(network, sizes), "threads": torch.get_num_threads()}
+
+
+def _mean_chemical_potential(paths: Sequence[str]) -> float:
+    values = []
+    for path in paths:
+        with h5py.File(path, "r") as file:
+            values += [group["chemical_potential"][:] for group in file.values()]
+    return float(np.concatenate(values).mean())
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """Ctrl-C or a polite kill fills the list, instead of tearing a step apart."""
+    asked: list[int] = []
+    try:
+        previous = [
+            (s, signal.signal(s, lambda number, _: asked.append(number))) for s in (signal.SIGINT, signal.SIGTERM)
+        ]
+    except ValueError:  # outside the main thread signals are not ours to handle
+        yield asked
+        return
+    try:
+        yield asked
+    finally:
+        for number, handler in previous:
+            signal.signal(number, handler)

@@ -13,6 +13,7 @@ from typing import Any
 import param
 
 from engine import PRESETS, TEXTURES, Preset
+from engine.presets import learned_forces
 
 SIZES = (12, 18, 24, 30, 36, 48, 64, 96, 128, 192, 256, 384, 512)
 SITES = (50, 100, 150, 200, 300)
@@ -20,6 +21,8 @@ FIELD = "force.zeeman.model.field"
 BATH, ELECTRONS = "dynamics.temperature", "force.electrons.ensemble.temperature"
 SPEEDS = {"As fast as possible": 0, "100 steps/s": 100, "30 steps/s": 30, "10 steps/s": 10, "3 steps/s": 3}
 FORCES = {"Exact diagonalization (ED)": "ed", "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical"}
+BEST, BEST_SIZE = "best", 48  # a network is quick: with one the page opens larger
+LEARNED = "A network has learned the electrons of this system as published; to change them, choose ED or KPM."
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,11 @@ CONTROLS: dict[str, Control] = {
 }
 
 
+def networks(preset: str) -> list[str]:
+    """Names of the networks that are shipped for a preset, the best one first."""
+    return sorted(learned_forces(preset), key=lambda name: (name != BEST, name))
+
+
 class Controls(param.Parameterized):
     """Present values of all controls, with their ranges; ranges follow the preset."""
 
@@ -83,6 +91,7 @@ class Controls(param.Parameterized):
         super().__init__(**values)
         self.fixed_filling = False
         self.electronic = True
+        self.learned = False
         self.choose(self.preset)
 
     @property
@@ -91,7 +100,7 @@ class Controls(param.Parameterized):
         return PRESETS[self.preset]
 
     def choose(self, name: str) -> None:
-        """Take a preset's ranges and its own size, force and texture."""
+        """Take a preset's ranges and its own size, force and texture; the best network where there is one."""
         system = PRESETS[name]
         regular = system.lattice != "random_sites"
         self._set_ranges(system)
@@ -100,7 +109,14 @@ class Controls(param.Parameterized):
         self.param.texture.objects = {
             t.title: key for key, t in TEXTURES.items() if regular or key in ("random", "ferromagnet")
         }
-        self.param.update(preset=name, size=system.size, force=system.force, texture=system.texture)
+        known = networks(name)
+        size, force = system.size, system.force
+        if BEST in known:
+            size, force = max(size, BEST_SIZE) if regular else size, BEST
+        offered = FORCES | {f"Network: {network}": network for network in known}
+        self.param.force.objects = {**self.param.force.names, **offered}  # so that old and new value fit
+        self.param.update(preset=name, size=size, force=force, texture=system.texture)
+        self.param.force.objects = offered
 
     def _set_ranges(self, system: Preset) -> None:
         scale = system.field_scale
@@ -120,7 +136,7 @@ class Controls(param.Parameterized):
         values: dict[str, Any] = {name: getattr(self, name) for name in ("preset", "size", "force", "texture", "seed")}
         values |= {name: getattr(self, name) for name in ("temperature", "damping", "time_step")}
         values["field"] = (self.field_x, self.field_y, self.field_z)
-        if self.electronic:
+        if self.electronic and self.force in FORCES.values():
             values["electron_temperature"] = self.followed_temperature()
             conserved = "filling" if self.fixed_filling else "chemical_potential"
             values[conserved] = getattr(self, conserved)
@@ -152,6 +168,10 @@ class Controls(param.Parameterized):
             found[name] = read(CONTROLS[name].paths[0])
         found["electron_temperature"] = read(ELECTRONS)
         found["field_x"], found["field_y"], found["field_z"] = read(FIELD)
+        self.learned = found["force"] not in FORCES.values()
+        if self.learned:
+            for name in ("chemical_potential", "filling", "electron_temperature"):
+                found[name] = getattr(system, name)
         self.electronic = found["electron_temperature"] is not None
         self.fixed_filling = found["filling"] is not None
         if settings["preset"] != self.preset:
@@ -162,6 +182,8 @@ class Controls(param.Parameterized):
 
     def show(self, name: str, value: Any) -> None:
         """Set one control, widening its range where needed."""
+        if name == "force" and value not in self.param.force.objects:
+            self.param.force.objects = {**self.param.force.names, f"Network: {value}": value}
         if name == "size":
             self.param.size.objects = sorted({*self.param.size.objects, value})
         bounds = getattr(self.param[name], "bounds", None)

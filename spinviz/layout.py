@@ -17,8 +17,17 @@ import torch
 from bokeh.document import Document
 from panel.util import edit_readonly
 
-from engine import snapshot
-from spinviz.changes import built, quenched, restarted, value_at, with_suggested_time_step, with_values
+from spinviz.audit import Auditor
+from spinviz.changes import (
+    built,
+    quenched,
+    restarted,
+    value_at,
+    with_force,
+    with_suggested_time_step,
+    with_values,
+)
+from spinviz.committee import DISAGREEMENT, Committee, absence
 from spinviz.controls import CONTROLS, Controls
 from spinviz.panels import Header, Pictures, Sidebar
 from spinviz.recording import Recording
@@ -46,15 +55,17 @@ class LivePage:
     def __init__(self, build: Build = built, settings: Mapping[str, Any] | None = None) -> None:
         self.controls = Controls()
         self.session = Session(
-            build, settings or self.controls.first_settings(), snapshot, running=False, prepare=limit_threads
-        )
+            build, settings or self.controls.first_settings(), Committee().snapshot, running=False,
+            prepare=limit_threads, extra=(DISAGREEMENT,),
+        )  # fmt: skip
+        self.auditor = Auditor()
         self.sidebar, self.header, self.pictures = Sidebar(self.controls), Header(), Pictures()
         self._folder = Path(tempfile.mkdtemp(prefix="spinviz-"))
         self._recordings = self._quenches = 0
         self._recording: Recording | None = None
         self._quiet = self._suggesting = False
         self._seen = Status()
-        self._shown_kind = ""
+        self._shown_kind = self._told = ""
         self._connect()
         self.page = pmui.Page(
             title="spinviz", header=[self.header.panel], sidebar=[self.sidebar.panel], main=[self.pictures.panel],
@@ -70,7 +81,8 @@ class LivePage:
         pn.state.curdoc.add_periodic_callback(self.poll, POLL_MILLISECONDS)  # Panel's own costs 20 ms a call
 
     def close(self) -> None:
-        """Stop the worker and remove the recordings."""
+        """Stop worker and audit, and remove the recordings."""
+        self.auditor.stop()
         self.session.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -82,6 +94,7 @@ class LivePage:
             self.pictures.spin.show(frame)
         else:
             self.pictures.spin.panel.send_newest()
+        self._check()
         observed, status = self.session.take_observed(), self.session.status
         if observed is None and replace(status, **ALWAYS_MOVING) == replace(self._seen, **ALWAYS_MOVING):
             return
@@ -90,6 +103,25 @@ class LivePage:
                 self.pictures.show(observed)
             self._follow(status, observed is not None)
             self.header.show(status, observed)
+
+    def _check(self) -> None:
+        """Show an audit that is done, and begin one that is due."""
+        simulation, audit = self.session.simulation, self.auditor.take()
+        if audit is not None:
+            with pn.io.hold():
+                self.pictures.show_audit(audit)
+        if self.auditor.message != self._told:
+            self._told = self.auditor.message
+            if self._told:
+                self.pictures.audit.explain(self._told)
+        if simulation is not None:
+            self.auditor.post_every(self.sidebar.audit_every.value or 0, simulation)
+
+    def _audit(self) -> None:
+        self._told = ""
+        self.pictures.look_at_audit("Computing the exact force in the background …")
+        if self.session.simulation is not None:
+            self.auditor.post(self.session.simulation)
 
     def _connect(self) -> None:
         for name, control in CONTROLS.items():
@@ -104,6 +136,7 @@ class LivePage:
             self.pictures.quench: self._quench,
             buttons.suggest: self._suggest,
             buttons.record: self._record,
+            buttons.audit: self._audit,
         }
         for button, action in actions.items():
             button.on_click(lambda event, action=action: action())
@@ -140,6 +173,9 @@ class LivePage:
             self.controls.choose(event.new)
             self._quiet = False
             self.session.rebuild(self.controls.first_settings())
+        elif event.name == "force":
+            settings = self.controls.settings()
+            self.session.exchange(lambda present: with_force(present, settings), {"force": event.new})
         else:
             self.session.rebuild(self.controls.settings())
 
@@ -160,7 +196,13 @@ class LivePage:
         simulation = self.session.simulation
         answered = (status.built, status.refused, status.changed) != (seen.built, seen.refused, seen.changed)
         if answered and simulation is not None and status.settings:
-            self._adopt(status, simulation, status.built != seen.built or status.refused != seen.refused)
+            renewed = (status.built, status.settings) != (seen.built, seen.settings)
+            self._adopt(status, simulation, renewed or status.refused != seen.refused)
+            if status.built != seen.built:
+                self.pictures.audit.clear()
+            if renewed:
+                self.pictures.spin.mark([])
+                self.pictures.disagreement.explain(absence(self.controls.preset, self.controls.force))
         if seen.recording and not status.recording and self._recording is not None:
             self.sidebar.offer(self._recording)
         self.sidebar.follow(status)

@@ -10,12 +10,33 @@ import panel_material_ui as pmui
 from engine.frame import Frame
 from engine.lattice import Lattice
 from engine.presets import Preset
-from spinviz.controls import CONTROLS, Controls
+from spinviz.audit import Audit
+from spinviz.controls import CONTROLS, LEARNED, Controls
 from spinviz.recording import Recording
 from spinviz.session import Status
-from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
+from spinviz.views import (
+    AuditView,
+    ChiralityView,
+    DisagreementView,
+    DomainView,
+    SpinView,
+    StructureFactorView,
+    TimeSeriesView,
+)
 
 SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (2, 12)}
+TABS: dict[str, Any] = {
+    "dynamic": False, "sizing_mode": "stretch_both", "margin": 0,
+    "sx": {"& .MuiTabs-root, & .MuiTab-root": {"minHeight": "24px"},
+           "& .MuiTab-root": {"padding": "0 8px", "fontSize": "12px", "textTransform": "none", "minWidth": 0},
+           "& .MuiTabs-scrollButtons": {"display": "none"}},
+}  # fmt: skip
+GOOD, WARNING = "#00796b", "#b45309"
+CHIP = (
+    '<span class="value-chip" title="Share of sites where two networks differ by more than a tenth of the rms force: '
+    '{share:.0f} %" style="font-size:12px;padding:2px 10px;border-radius:10px;white-space:nowrap;color:#fff;'
+    'background:{colour}">{text}</span>'
+)
 CARD = {"elevation": 1, "sizing_mode": "stretch_both", "margin": 4, "sx": {"padding": "4px 8px"}}
 
 
@@ -36,12 +57,21 @@ class Sidebar:
             for suffix, label in (("h5", "Download data (HDF5)"), ("mp4", "Download movie (MP4)"))
         }  # fmt: skip
         self._recording: Recording | None = None
+        self.audit = pmui.Button(label="Audit", icon="fact_check", variant="outlined", size="small", width=104,
+                                 margin=(6, 4, 2, 12))  # fmt: skip
+        self.audit_every = pmui.IntInput(
+            label="every n steps (0: off)", value=0, start=0, step=10, size="small", margin=(4, 12, 2, 4),
+            sizing_mode="stretch_width", description="Audit the force again after so many steps",
+        )  # fmt: skip
         self.electrons = _heading("Electrons")
+        self.learned = pn.pane.HTML("", margin=(0, 14), styles={"font-size": "11px", "opacity": "0.8"})
         self.panel = pmui.Column(
-            *(self.widgets[name] for name in ("preset", "size", "force", "texture", "seed")),
+            *(self.widgets[name] for name in ("preset", "size", "force")),
+            pmui.Row(self.audit, self.audit_every, margin=0, sizing_mode="stretch_width"),
+            *(self.widgets[name] for name in ("texture", "seed")),
             _heading("Field"), *(self.widgets[name] for name in ("field_z", "field_x", "field_y")),
             _heading("Temperature"), *(self.widgets[name] for name in ("temperature", "linked", "electron_temperature")),
-            self.electrons, *(self.widgets[name] for name in ("chemical_potential", "filling")),
+            self.electrons, self.learned, *(self.widgets[name] for name in ("chemical_potential", "filling")),
             _heading("Dynamics"), *(self.widgets[name] for name in ("damping", "time_step")), self.suggest,
             self.widgets["speed"],
             _heading("Recording"), self.record, self.recorded, *self.downloads.values(),
@@ -52,7 +82,12 @@ class Sidebar:
     def arrange(self) -> None:
         """Show only the controls that act on the present system."""
         controls = self.controls
-        self.widgets["electron_temperature"].disabled = controls.linked
+        self.widgets["electron_temperature"].disabled = controls.linked or controls.learned
+        for name in ("linked", "electron_temperature", "chemical_potential", "filling"):
+            self.widgets[name].description = LEARNED if controls.learned else controls.param[name].doc
+        for name in ("linked", "chemical_potential", "filling"):
+            self.widgets[name].disabled = controls.learned
+        self.learned.object = LEARNED if controls.learned else ""
         self.electrons.visible = controls.electronic
         self.widgets["linked"].visible = self.widgets["electron_temperature"].visible = controls.electronic
         self.widgets["chemical_potential"].visible = controls.electronic and not controls.fixed_filling
@@ -121,25 +156,34 @@ class Pictures:
     def __init__(self) -> None:
         self.spin, self.chirality, self.structure = SpinView(), ChiralityView(), StructureFactorView()
         self.series, self.domains = TimeSeriesView(), DomainView()
+        self.disagreement, self.audit = DisagreementView(), AuditView()
         small: dict[str, Any] = {"size": "small", "margin": (0, 4)}
         self.play = pmui.Button(label="Pause", icon="pause", variant="contained", width=104, **small)
         self.step = pmui.Button(label="Step", icon="skip_next", variant="outlined", **small)
         self.reset = pmui.Button(label="Reset", icon="replay", variant="outlined", **small)
         self.quench = pmui.Button(label="Quench", icon="bolt", variant="outlined", color="secondary", **small)
         self.title = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 8))
+        self.chip = pn.pane.HTML("", margin=(6, 4))
         self.message = pmui.Alert(
             object="", severity="error", visible=False, sizing_mode="stretch_width", margin=(2, 4),
             css_classes=["spinviz-message"],
         )  # fmt: skip
-        self.side = pmui.Column(
-            _card("Scalar chirality χ", self.chirality.panel),
+        self.checks = pmui.Tabs(("Domain size L(t)", _domains(self.domains)), ("Audit", self.audit.panel), **TABS)
+        self.ordered = (
+            pmui.Paper(
+                pmui.Tabs(
+                    ("Scalar chirality χ", self.chirality.panel), ("Disagreement", self.disagreement.panel), **TABS
+                ),
+                **CARD,
+            ),
             _card("Structure factor √S(q)", self.structure.panel),
-            _card(f"Domain size L(t): {self.domains.legend}", self.domains.panel),
-            sizing_mode="stretch_height", width=300, margin=0,
-        )  # fmt: skip
+        )
+        self.side = pmui.Column(
+            *self.ordered, pmui.Paper(self.checks, **CARD), sizing_mode="stretch_height", width=300, margin=0
+        )
         curves = pmui.Paper(self.series.panel, **{**CARD, "sizing_mode": "stretch_width", "height": 186})
         left = pmui.Column(
-            pmui.Row(self.title, self.play, self.step, self.reset, self.quench, sizing_mode="stretch_width",
+            pmui.Row(self.title, self.chip, self.play, self.step, self.reset, self.quench, sizing_mode="stretch_width",
                      margin=(4, 0, 2, 0)),
             self.message, pmui.Paper(self.spin.panel, **CARD), curves, sizing_mode="stretch_both", margin=0,
         )  # fmt: skip
@@ -151,8 +195,27 @@ class Pictures:
     def show(self, observed: Frame) -> None:
         """Show a frame with observables in all views but the texture, which has its own clock."""
         self.spin.describe(observed)
-        for view in (self.chirality, self.structure, self.series, self.domains):
+        for view in (self.chirality, self.disagreement, self.structure, self.series, self.domains):
             view.show(observed)
+        self.chip.object = self._chip()
+
+    def _chip(self) -> str:
+        """Whether the network is inside its data; empty without a committee."""
+        chip = self.disagreement.chip
+        if chip is None:
+            return ""
+        colour = WARNING if chip[1] else GOOD
+        return CHIP.format(text=chip[0], colour=colour, share=100 * (self.disagreement.share or 0.0))
+
+    def show_audit(self, audit: Audit) -> None:
+        """Parity plot, and the worst site on the texture."""
+        self.audit.show(audit)
+        self.spin.mark([audit.worst])
+
+    def look_at_audit(self, text: str) -> None:
+        """Turn to the audit's plot and say what is going on."""
+        self.checks.active = 1
+        self.audit.explain(text)
 
     def follow(self, status: Status) -> None:
         """Buttons and message for this status."""
@@ -162,7 +225,11 @@ class Pictures:
 
     def arrange(self, lattice: Lattice) -> None:
         """Hide what this lattice does not have."""
-        self.side.visible = self.series.charge.visible = len(lattice.plaquettes) > 0
+        regular = len(lattice.plaquettes) > 0
+        self.series.charge.visible = regular
+        for card in self.ordered:
+            card.visible = regular
+        self.checks.active = 0 if regular else 1
 
     def name(self, system: Preset) -> None:
         """Title of the page: what is shown."""
@@ -184,6 +251,11 @@ def _widget(controls: Controls, name: str) -> Any:
     if kind is not pmui.FloatSlider:
         return kind.from_param(parameter, **({**options, "size": "small"} if kind is not pmui.Switch else options))
     return kind.from_param(parameter, format="0.0000" if control.unit == "t₁" else "0.000", **options)
+
+
+def _domains(view: DomainView) -> Any:
+    legend = pn.pane.HTML(view.legend, margin=(0, 4), height=18, styles={"font-size": "12px"})
+    return pn.Column(legend, view.panel, sizing_mode="stretch_both")
 
 
 def _heading(text: str) -> Any:

@@ -67,7 +67,8 @@ class Session:
     build : settings -> simulation, an object with state, lattice, advance(), response() (may take long or raise; runs
         in the worker).
     settings : the first settings. snapshot : (simulation, observable names) -> Frame. running : start at once.
-    prepare : called once in the worker before all else (thread counts are set per thread).
+    prepare : called once in the worker before all else (thread counts are set per thread). extra : names that the
+        snapshot is asked for besides the observables of every page.
     """
 
     def __init__(
@@ -77,8 +78,9 @@ class Session:
         snapshot: Snapshot,
         running: bool = True,
         prepare: Callable[[], None] = lambda: None,
+        extra: tuple[str, ...] = (),
     ) -> None:
-        self._build, self._snapshot, self._prepare = build, snapshot, prepare
+        self._build, self._snapshot, self._prepare, self._extra = build, snapshot, prepare, extra
         self._wake = threading.Condition()
         self._inbox: dict[str, Callable[[], None]] = {}
         self._stopping = False
@@ -127,6 +129,11 @@ class Session:
         """Make a new simulation; the present one stays if that fails."""
         wanted = dict(settings)
         self._put("rebuild", lambda: self._rebuilt(wanted))
+
+    def exchange(self, change: Change, settings: Mapping[str, Any]) -> None:
+        """Like :meth:`post`, for a change of something that ``settings`` name (the force): they are then the session's."""
+        wanted = dict(settings)
+        self._put("exchange", lambda: self._changed(change, settings=wanted))
 
     def restart(self, change: Change) -> None:
         """Like :meth:`post`, for changes that put the clock back: history and rate start anew."""
@@ -225,7 +232,7 @@ class Session:
         if self._recording is not None and self._recording.wants(candidate.state.step):
             self._guarded(self._record, pausing=False)
 
-    def _changed(self, change: Change, forget: bool = False) -> None:
+    def _changed(self, change: Change, forget: bool = False, settings: Mapping[str, Any] | None = None) -> None:
         if self.simulation is None:
             raise RuntimeError("there is no simulation to change yet; choose settings that can be built")
         candidate = change(self.simulation)
@@ -233,7 +240,8 @@ class Session:
         if forget:
             self.history.clear()
             self._marks.clear()
-        self._set(changed=self._status.changed + 1, message="")
+        known = {**self._status.settings, **(settings or {})}
+        self._set(changed=self._status.changed + 1, message="", settings=known)
         self._publish(always=True)
 
     def _rebuilt(self, settings: dict[str, Any]) -> None:
@@ -271,7 +279,7 @@ class Session:
         self.simulation.response()  # the next step needs it anyway, so it is no cost of looking
         begin = time.perf_counter()
         names = EVERYWHERE + ON_TRIANGLES if len(self.simulation.lattice.plaquettes) else EVERYWHERE
-        observed = self._snapshot(self.simulation, names)
+        observed = self._snapshot(self.simulation, names + self._extra)
         end = time.perf_counter()
         self._due["observed"] = end + max(OBSERVATION_INTERVAL, (end - begin) / OBSERVATION_SHARE)
         self.history.append(scalars(observed))

@@ -103,37 +103,36 @@ def wrapped(basis: torch.Tensor, lattice: Lattice, radius: float, harmonic: int 
 def propagators(
     lattice: Lattice, hopping: Mapping[int, float], chemical_potential: float, radius: float, frequencies: Sequence[float]
 ) -> np.ndarray:
-    """Re and Im of G(R, i w) on the orbits within ``radius``: (2 frequencies, orbits)."""
+    """Re and Im of G(R, i w) on the orbits within ``radius``: (frequencies, 2, orbits)."""
     first = np.array([star[0] for star in orbits(lattice.kind, radius)])
     energy = _dispersion(lattice, hopping)
     found = [_propagator(energy, chemical_potential, w)[first[:, 0], first[:, 1]] for w in frequencies]
-    return np.array([part for g in found for part in (g.real, g.imag)])
+    return np.array([[g.real, g.imag] for g in found])
 
 
-def wrapped_pairs(propagators: torch.Tensor, bonds: np.ndarray, lattice: Lattice, radius: float) -> torch.Tensor:
-    """Fourier transforms of G(R) G(R - d) for each bond d, (bonds, 2 frequencies, L1, L2 // 2 + 1), to multiply spins.
+def wrapped_pairs(propagator: torch.Tensor, bonds: np.ndarray, lattice: Lattice, radius: float) -> torch.Tensor:
+    """Fourier transforms of Re and Im of G(R) G(R - d) for each bond d, (bonds, 2, L1, L2 // 2 + 1), to multiply spins.
 
-    The field is m_d(i) = sum_R G(R) G(R - d) S(i + R); R = 0 and R = d, the ends of the bond, are left out.
+    ``propagator`` (2, orbits) is G at one imaginary energy. The field is m_d(i) = sum_R G(R) G(R - d) S(i + R);
+    R = 0 and R = d, the ends of the bond, are left out.
     """
     length1, length2 = lattice.shape
-    steps = np.concatenate(orbits(lattice.kind, radius))
-    index = {tuple(step): n for n, step in enumerate(steps)}
-    of = np.repeat(np.arange(propagators.shape[1]), [len(star) for star in orbits(lattice.kind, radius)])
+    stars = orbits(lattice.kind, radius)
+    steps = np.concatenate(stars)
+    reach = int(np.abs(steps).max())
+    dense = np.zeros((4 * reach + 1, 4 * reach + 1), complex)
+    values = torch.complex(propagator[0].double(), propagator[1].double()).cpu().numpy()
     distance = np.linalg.norm(steps @ lattice.primitive_vectors, axis=1)
     edge = 0.5 * (1 + np.cos(np.pi * np.clip((distance / radius - 0.6) / 0.4, 0, 1)))
-    g = torch.complex(propagators[0::2], propagators[1::2])[:, torch.from_numpy(of).to(propagators.device)]
-    g = g * torch.from_numpy(edge).to(propagators)
-    place = torch.from_numpy((steps[:, 0] % length1) * length2 + steps[:, 1] % length2).to(propagators.device)
-    found = []
-    for bond in bonds:
-        shifted = np.array([index.get((a - bond[0], b - bond[1]), -1) for a, b in steps])
-        good = (shifted >= 0) & (steps != 0).any(1) & (steps != bond).any(1)
-        shift, keep = (torch.from_numpy(x).to(propagators.device) for x in (shifted, good))
-        product = torch.where(keep, g * g[:, shift.clamp(min=0)], 0)
-        values = torch.view_as_real(product).movedim(-1, 1).reshape(len(propagators), -1)
-        real = propagators.new_zeros(len(propagators), length1 * length2).index_add_(1, place, values)
-        found.append(torch.fft.rfft2(real.view(-1, length1, length2)).conj())
-    return torch.stack(found).resolve_conj()
+    dense[steps[:, 0], steps[:, 1]] = np.repeat(values, [len(star) for star in stars]) * edge
+    kernels = np.zeros((len(bonds), 2, length1, length2))
+    for kernel, bond in zip(kernels, bonds, strict=True):
+        product = dense[steps[:, 0], steps[:, 1]] * dense[steps[:, 0] - bond[0], steps[:, 1] - bond[1]]
+        product[(steps == 0).all(1) | (steps == bond).all(1)] = 0
+        place = (steps[:, 0] % length1, steps[:, 1] % length2)
+        np.add.at(kernel[0], place, product.real)
+        np.add.at(kernel[1], place, product.imag)
+    return torch.fft.rfft2(torch.from_numpy(kernels).to(propagator)).conj().resolve_conj()
 
 
 def _dispersion(lattice: Lattice, hopping: Mapping[int, float]) -> np.ndarray:

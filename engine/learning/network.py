@@ -42,6 +42,15 @@ class Network(torch.nn.Module, ABC):
     def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Energy (B,) of a conservative network, else torque (B, N, 3); sites in the order n1 * L2 + n2."""
 
+    def evaluated(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Field -dE/dS (B, N, 3) and energy (B,) of a conservative network, by autograd; a network that knows a faster
+        way to the same numbers says so here."""
+        spin = spin.detach().requires_grad_()
+        with torch.enable_grad():
+            energy = self(spin, shape)
+            (gradient,) = torch.autograd.grad(energy.sum(), spin)
+        return -gradient, energy.detach()
+
     def initialise(self, groups: Sequence[Records]) -> None:
         """Take scale and offset from training data; networks with a linear part also fit that. Called once, before
         training; a trained network has all of this among its weights."""
@@ -64,11 +73,13 @@ def field_and_energy(
     if not network.conservative:
         torque = network(spin, shape)
         return torch.linalg.cross(torque, spin), None
+    if not differentiable:
+        return network.evaluated(spin.detach(), shape)
     spin = spin.detach().requires_grad_()
     with torch.enable_grad():
         energy = network(spin, shape)
-        (gradient,) = torch.autograd.grad(energy.sum(), spin, create_graph=differentiable)
-    return -gradient, energy if differentiable else energy.detach()
+        (gradient,) = torch.autograd.grad(energy.sum(), spin, create_graph=True)
+    return -gradient, energy
 
 
 def transverse_rms(groups: Sequence[Records]) -> float:

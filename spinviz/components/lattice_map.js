@@ -1,7 +1,7 @@
 // A map of a periodic lattice, drawn from a few bytes per site.
 //
 // Message: {frame, mode: "spin" | "triangles" | "sites", kind, shape: [L1, L2], data: bytes,
-//           positions: Float32 bytes (x, y, z per site; random sites only), box, arrows, high, low: legend texts}
+//           positions: Float32 bytes (x, y, z per site; random sites only), box, arrows, marks: [site, ...] to ring, high, low: legend texts}
 //   spin      2 bytes per site, u and v of the unfolded octahedron: hue = in-plane angle, white = +z, black = -z.
 //   triangles 1 signed byte per triangle, 127 times a value in [-1, 1]; sites: the same per site.
 // The torus is cut open as a rectangle: every site appears once, every hexagon where it really is.
@@ -195,6 +195,36 @@ function drawArrows(context, arrows, words) {
   }
 }
 
+// Where a site is drawn, in pixels: one place of the cut-open torus.
+function sitePlace(site, scale, height, message) {
+  if (message.kind === "random_sites") {
+    const positions = new Float32Array(message.positions);
+    return [positions[3 * site] * scale, height - positions[3 * site + 1] * scale];
+  }
+  const { width: span, x0, y0 } = extent(message);
+  const L2 = message.shape[1];
+  const [n1, n2] = [Math.floor(site / L2), site % L2];
+  const triangular = message.kind === "triangular";
+  const x = triangular ? modulo(n1 + n2 / 2 - x0, span) + x0 : n1;
+  return [(x - x0) * scale, height - ((triangular ? n2 * ROOT3_2 : n2) - y0) * scale];
+}
+
+// Two rings of opposite brightness, to be seen on every colour.
+function drawMarks(context, width, height, message) {
+  const scale = width / extent(message).width;
+  const radius = Math.max(9, Math.min(1.1 * scale, 18));
+  for (const site of message.marks) {
+    const [x, y] = sitePlace(site, scale, height, message);
+    for (const [style, line] of [["#000", 5], ["#fff", 2.5]]) {
+      context.strokeStyle = style;
+      context.lineWidth = line;
+      context.beginPath();
+      context.arc(x, y, radius, 0, TAU);
+      context.stroke();
+    }
+  }
+}
+
 // Colours of all sites or triangles.
 function coloursOf(message, table) {
   if (message.mode === "spin") return looked(new Uint16Array(message.data), SPIN_TABLES.colours, 0);
@@ -257,6 +287,7 @@ class Painter {
     for (let p = 0; p < map.length; p++) pixels[p] = map[p] < 0 ? 0 : colours[map[p]];
     this.context.putImageData(this.image, 0, 0);
     if (message.arrows && this.arrows) drawArrows(this.context, this.arrows, new Uint16Array(message.data));
+    if (message.marks?.length) drawMarks(this.context, this.canvas.width, this.canvas.height, message);
   }
 }
 

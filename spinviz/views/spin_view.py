@@ -13,10 +13,24 @@ class SpinView(View):
     """The texture, coloured and drawn in the browser from 3 bytes per site."""
 
     def __init__(self) -> None:
+        self.marks: list[int] = []
+        self._shown: Frame | None = None
         self.panel = LatticeMap(title="spin", label="Spin texture", legend="wheel", sizing_mode="stretch_both")
 
     def show(self, frame: Frame) -> None:
-        self.panel.push({**map_message(frame.lattice, "spin", frame.spin[0]), "arrows": True})
+        if self._shown is not None and frame.step < self._shown.step:
+            self.marks = []  # they belong to a run that is over
+        self._shown = frame
+        message = map_message(frame.lattice, "spin", frame.spin[0])
+        self.panel.push(
+            {**message, "arrows": True, "marks": [site for site in self.marks if site < frame.lattice.sites]}
+        )
+
+    def mark(self, sites: list[int]) -> None:
+        """Ring these sites from now on; also in a picture that stands still."""
+        self.marks = sites
+        if self._shown is not None:
+            self.show(self._shown)
 
     def describe(self, frame: Frame) -> None:
         """Say in words what is seen, for screen readers; frame with observables."""

@@ -19,6 +19,7 @@ ARGUMENTS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "http://localhost:", "ws://localhost:", "data:", "blob:")
+ELECTRONS = {"preset": "skyrmion", "size": 6, "force": "kpm", "texture": "random", "seed": 0}
 QUICK = {"preset": "heisenberg", "size": 24, "force": "classical", "texture": "random", "seed": 0}
 
 
@@ -42,43 +43,44 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[tuple[str, list[LivePage]]]:
-    """Address of a server of quick live pages, and the list of the pages it has opened."""
+    """Address of a server of quick live pages, /live without and /electrons with electrons, and the pages opened."""
     opened: list[LivePage] = []
 
-    def app() -> Any:
+    def app(settings: dict[str, Any]) -> Any:
         pn.extension(reconnect=True)
-        opened.append(LivePage(settings=QUICK))
+        opened.append(LivePage(settings=settings))
         opened[-1].controls.speed = 100
         return attached(opened[-1])
 
     thread = pn.serve(
-        {"live": app}, port=0, address="127.0.0.1", show=False, threaded=True, verbose=False,
+        {"live": lambda: app(QUICK), "electrons": lambda: app(ELECTRONS)}, port=0, address="127.0.0.1", show=False,
+        threaded=True, verbose=False,
         check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=5000,
     )  # fmt: skip
     while not (servers := list(pn.state._servers.values())) or servers[0][0].port is None:
         thread.join(0.05)
-    yield f"http://127.0.0.1:{servers[0][0].port}/live", opened
+    yield f"http://127.0.0.1:{servers[0][0].port}", opened
     thread.stop()
     for live in opened:
         live.close()
 
 
 @pytest.fixture
-def open_page(browser: Browser, server: tuple[str, list[LivePage]]) -> Iterator[Callable[[], tuple[Page, LivePage]]]:
+def open_page(browser: Browser, server: tuple[str, list[LivePage]]) -> Iterator[Callable[..., tuple[Page, LivePage]]]:
     """Opens a tab; afterwards no tab may have asked for anything that is not local, nor have had an error."""
     address, opened = server
     foreign: list[str] = []
     errors: list[str] = []
     contexts = []
 
-    def opener() -> tuple[Page, LivePage]:
+    def opener(name: str = "live") -> tuple[Page, LivePage]:
         context = browser.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True)
         contexts.append(context)
         context.on("request", lambda request: None if request.url.startswith(LOCAL) else foreign.append(request.url))
         page = context.new_page()
         page.set_default_timeout(10_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(address)
+        page.goto(f"{address}/{name}")
         page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 2", timeout=20_000)
         return page, opened[-1]
 

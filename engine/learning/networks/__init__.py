@@ -4,6 +4,9 @@ from engine.learning.network import Network
 from engine.learning.networks.bp import BP
 from engine.learning.networks.cnn import CNN
 from engine.learning.networks.ecnn import ECNN
+from engine.learning.networks.messages import MessageNetwork
 from engine.learning.networks.rings import RingNetwork
 
-NETWORKS: dict[str, type[Network]] = {"ecnn": ECNN, "cnn": CNN, "bp": BP, "rings": RingNetwork}
+NETWORKS: dict[str, type[Network]] = {
+    "ecnn": ECNN, "cnn": CNN, "bp": BP, "rings": RingNetwork, "messages": MessageNetwork,
+}

@@ -13,14 +13,14 @@ a convolution of the spins with a kernel that belongs to the bond d. What is lef
 
     E_4 ~ sum_i sum_d 2 (m_d.S_i)(m_d.S_k) - (m_d.m_d)(S_i.S_k),      k = i + d.
 
-The network keeps this form: kernels m_d are learned combinations of products of propagators at a few imaginary energies
-(two fields a bond, shared by all bonds of one orbit of the point group, |d| <= reach), the weights of the products are
-learned per orbit, and
+The network keeps this form, for opposite corners that are at most ``reach`` apart, at a few imaginary energies, with
+learned weights of both products for every orbit of d under the point group; the lifetime of the electrons among
+disordered spins is what these weights have to learn. To this it adds a local network,
 
-    E = -1/2 sum_ij K(i - j) S_i.S_j + sum_i [ sum_p R_p(i) + MLP(R(i), g(i)) ],
+    E = -1/2 sum_ij K(i - j) S_i.S_j + sum_bonds (x_d X + y_d Y) + sum_i MLP(g(i)),
 
-R_p being rings through site i and g = {S.u_a, u_a.u_b} products of a few site-centred fields u_a = f_a * S (see
-:mod:`engine.learning.kernels`). The last term lets the surroundings of a site weaken or strengthen its rings.
+g = {S.u_a, u_a.u_b} being products of a few site-centred fields u_a = f_a * S (see :mod:`engine.learning.kernels`).
+K, x and y enter linearly: training begins at their least-squares fit.
 
 Symmetries, exact by construction: rotation of all spins, translation, point group, time reversal. Conservative. Any
 L1 x L2. Cost: 3 (2 bonds + fields) Fourier transforms and local products: N log N; memory linear in N.
@@ -29,16 +29,25 @@ L1 x L2. Cost: 3 (2 bonds + fields) Fourier transforms and local products: N log
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from engine.lattice import Lattice
 from engine.learning.kernels import electronic_basis, orbits, propagators, wrapped, wrapped_pairs
-from engine.learning.network import LATTICES, Network
+from engine.learning.network import LATTICES, Network, transverse
+from engine.learning.rings import ring_energy_and_field, ring_gradients, ring_products
 
+if TYPE_CHECKING:
+    from engine.learning.dataset import Records
+
+ENERGY_RESOLUTION = 2e-4  # an energy per site wrong by this counts as much as one force wrong by its rms
+FIT_RECORDS = 400  # as many records, evenly spread, decide a few hundred coefficients
+RIDGE = 1e-7  # of the normalized least-squares problem: the basis has near-copies
 FREQUENCIES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 BROADENINGS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
 
@@ -50,126 +59,169 @@ class RingNetwork(Network):
     ----------
     kind : "triangular" or "square". hopping, chemical_potential, temperature : of the electrons, for the kernels.
     radius : range of all kernels. short : within it every orbit of K and f_a has a coefficient of its own.
-    reach : longest bond d. pair_frequencies : imaginary energies of the propagators in m_d. bond_fields : m_d per bond.
-    fields : number of u_a. rings : number of R_p. width : of the hidden layers.
+    channels : (imaginary energy, reach) pairs of the rings. fields : number of u_a. width : of the hidden layers.
     """
 
     def __init__(
         self, kind: str, hopping: Mapping[int, float] | Sequence[Sequence[float]], chemical_potential: float,
-        temperature: float, radius: float = 30.0, short: float = 5.0, reach: float = 4.0,
-        pair_frequencies: Sequence[float] = (0.1, 0.3, 0.8), bond_fields: int = 2, fields: int = 6, rings: int = 8,
-        width: int = 32,
+        temperature: float, radius: float = 30.0, short: float = 5.0,
+        channels: Sequence[tuple[float, float]] = ((0.2, 7.0),), fields: int = 8, width: int = 32,
     ) -> None:  # fmt: skip
         pairs = [[int(shell), float(t)] for shell, t in (hopping.items() if isinstance(hopping, Mapping) else hopping)]
         super().__init__(
             kind, hopping=pairs, chemical_potential=chemical_potential, temperature=temperature, radius=radius,
-            short=short, reach=reach, pair_frequencies=list(pair_frequencies), bond_fields=bond_fields, fields=fields,
-            rings=rings, width=width,
+            short=short, channels=[[float(w), float(reach)] for w, reach in channels], fields=fields, width=width,
         )  # fmt: skip
+        self.radius = radius
         functions = len(orbits(kind, short)) - 1 + 4 * len(FREQUENCIES) + len(BROADENINGS)
-        stars = orbits(kind, reach)[1:]
-        self.bonds = np.concatenate([half(star) for star in stars])
-        self.register_buffer("orbit", torch.from_numpy(np.repeat(np.arange(len(stars)), [len(half(s)) for s in stars])))
-        self.radius, self.bond_fields, self.rings = radius, bond_fields, rings
+        shells = [[half(star) for star in orbits(kind, reach)] for _, reach in channels]
+        self.bonds = [np.concatenate(stars) for stars in shells]
+        sizes = [len(star) for stars in shells for star in stars]
+        self.register_buffer("group", torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)))
         self.register_buffer("basis", torch.zeros(functions, len(orbits(kind, radius))))
-        self.register_buffer("propagators", torch.zeros(2 * len(pair_frequencies), len(orbits(kind, radius))))
-        self.register_buffer("pair_norm", torch.ones(len(stars), 2 * len(pair_frequencies)))
+        self.register_buffer("propagators", torch.zeros(len(channels), 2, len(orbits(kind, radius))))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("offset", torch.zeros((), dtype=torch.float64))
         self.bilinear = nn.Parameter(torch.zeros(functions))
+        self.weights = nn.Parameter(torch.zeros(2, len(sizes)))
         self.first = nn.Parameter(torch.randn(fields, functions) / math.sqrt(functions))
-        each = 2 * len(pair_frequencies)
-        self.pair = nn.Parameter(torch.randn(len(stars), bond_fields, each) / math.sqrt(each))
-        products = bond_fields * (bond_fields + 1) // 2
-        self.weights = nn.Parameter(0.1 * torch.randn(rings, len(stars), 2 * products))
-        seen = fields + fields * (fields + 1) // 2 + rings
-        self.total = nn.Parameter(torch.ones(rings))
         self.local = nn.Sequential(
-            nn.Linear(seen, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1)
-        )
-        nn.init.zeros_(self.local[-1].weight)
+            nn.Linear(fields + fields * (fields + 1) // 2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
+            nn.Linear(width, 1),
+        )  # fmt: skip
+        nn.init.zeros_(self.local[-1].weight)  # training begins at the linear fit
         nn.init.zeros_(self.local[-1].bias)
         self._tables: dict[Any, torch.Tensor] = {}
 
     def prepare(self) -> None:
         """Compute propagators and kernels (a few seconds); a trained network has them among its weights."""
         c = self.configuration
-        hopping = {int(s): t for s, t in c["hopping"]}
-        lattice = LATTICES[self.kind](12, 12)
-        electrons = (lattice, hopping, c["chemical_potential"])
+        electrons = (LATTICES[self.kind](12, 12), {int(s): t for s, t in c["hopping"]}, c["chemical_potential"])
         basis = electronic_basis(*electrons, c["temperature"], self.radius, c["short"], FREQUENCIES, BROADENINGS)
         self.basis.copy_(torch.from_numpy(basis))
-        self.propagators.copy_(torch.from_numpy(propagators(*electrons, self.radius, c["pair_frequencies"])))
-        lattice = LATTICES[self.kind](48, 48)
-        power = wrapped_pairs(self.propagators, self.bonds, lattice, self.radius).abs().square().mean((-1, -2)).sqrt()
-        for o in range(len(self.pair_norm)):
-            self.pair_norm[o] = power[self.orbit == o].mean(0)
+        found = propagators(*electrons, self.radius, [w for w, _ in c["channels"]])
+        self.propagators.copy_(torch.from_numpy(found))
+        self._tables.clear()
+
+    def initialise(self, groups: Sequence[Records]) -> None:
+        """Kernels, scale, offset, and the least-squares fit of K and the weights of the rings to transverse forces and
+        energies. The energies follow from the fields: K is of second degree in the spins, rings are of fourth."""
+        self.prepare()
+        super().initialise(groups)
+        far, count = len(self.bilinear), len(self.bilinear) + self.weights.numel()
+        degree = torch.tensor([2.0] * far + [4.0] * (count - far), dtype=torch.float64)[:, None]
+        normal, right = torch.zeros(count + 1, count + 1, dtype=torch.float64), torch.zeros(count + 1, dtype=torch.float64)
+        with torch.no_grad():
+            for group in groups:
+                few = max(1, round(len(group) * FIT_RECORDS / max(FIT_RECORDS, sum(map(len, groups)))))
+                chosen = torch.arange(few) * len(group) // few
+                for number in chosen.tolist():
+                    spin, force, energy = group.spin[number], group.force[number], group.energy[number]
+                    fields = self.linear_fields(spin[None], group.shape)[0].mT.double()  # (features, N, 3)
+                    energies = -(fields * spin).sum((1, 2))[:, None] / degree
+                    forces = torch.cat((transverse(fields, spin).flatten(1), torch.zeros(1, spin.numel())))
+                    weight = float(self.scale) / (ENERGY_RESOLUTION * len(spin))
+                    energies = torch.cat((energies, torch.tensor([[float(len(spin))]]))) * weight
+                    rows = torch.cat((forces, energies), 1)
+                    apart = (energy - self.offset * len(spin))[None] * weight
+                    wanted = torch.cat((transverse(force, spin).flatten().double(), apart)) / float(self.scale)
+                    normal += rows @ rows.T
+                    right += rows @ wanted
+        lengths = normal.diagonal().sqrt().clamp(min=1e-12)
+        normal = normal / lengths / lengths[:, None] + RIDGE * torch.eye(count + 1, dtype=torch.float64)
+        fitted = torch.linalg.solve(normal, right / lengths) / lengths
+        with torch.no_grad():
+            self.bilinear.copy_(fitted[:far])
+            self.weights.copy_(fitted[far:-1].view_as(self.weights))
+            self.offset += float(fitted[-1]) * self.scale
+
+    def linear_fields(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """Field of every function of K and of every group of rings for itself, (B, features, 3, N)."""
+        grid = spin.mT.unflatten(-1, shape)
+        waves = torch.fft.rfft2(grid)[:, None]
+        far = torch.fft.irfft2(waves * self.table(shape)[:, None], s=shape)
+        bonds = np.concatenate(self.bonds)
+        rings = ring_gradients(grid, self.responses(shape), bonds, self.group, self.weights.shape[1])
+        return torch.cat((far, rings), 1).flatten(-2)
+
+    def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        grid = spin.mT.unflatten(-1, shape)
+        waves = torch.fft.rfft2(grid)
+        x, y = ring_products(grid, waves, self.responses(shape), self.ends(shape)[0])
+        weights = self.weights[:, self.group]
+        rings = (weights[0] @ x + weights[1] @ y).sum(-1)
+        return self.scale * (self._near(grid, waves, shape) + rings) + self.offset.to(spin.dtype) * spin.shape[1]
+
+    def evaluated(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Field and energy with the gradient of the rings written out, bonds shared among threads of the CPU."""
+        grid = spin.mT.unflatten(-1, shape)
+        responses, bonds, weights = self.responses(shape), np.concatenate(self.bonds), self.weights[:, self.group].detach()
+        workers = torch.get_num_threads() if spin.device.type == "cpu" else 1
+        parts = np.array_split(np.arange(len(bonds)), 1 if workers == 1 else 2 * workers)
+
+        def ring(part: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+            few = slice(part[0], part[-1] + 1)
+            return ring_energy_and_field(grid, responses[few], bonds[few], weights[:, few])
+
+        if workers == 1:
+            found = [self._near_evaluated(grid, shape), *map(ring, parts)]
+        else:
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                first, rest = pool.submit(self._near_evaluated, grid, shape), list(pool.map(ring, parts))
+                found = [first.result(), *rest]
+        energy = torch.stack([e for e, _ in found]).sum(0)
+        field = torch.stack([f for _, f in found]).sum(0).flatten(-2).mT
+        return self.scale * field, self.scale * energy + self.offset.to(spin.dtype) * spin.shape[1]
+
+    def _near_evaluated(self, grid: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        grid = grid.detach().requires_grad_()
+        with torch.enable_grad():
+            energy = self._near(grid, torch.fft.rfft2(grid), shape)
+            (gradient,) = torch.autograd.grad(energy.sum(), grid)
+        return energy.detach(), -gradient
+
+    def _near(self, grid: torch.Tensor, waves: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """RKKY and the local network (B,)."""
+        kernels = torch.einsum("cf,fkl->ckl", torch.cat((self.bilinear[None], self.first)), self.table(shape))
+        fields = torch.fft.irfft2(waves[:, None] * kernels[:, None], s=shape)  # (B, 1 + fields, 3, L1, L2)
+        rkky = -0.5 * (grid * fields[:, 0]).sum((1, 2, 3))
+        near = torch.cat((grid[:, None], fields[:, 1:]), 1)
+        first, second = torch.triu_indices(near.shape[1], near.shape[1], device=grid.device)[:, 1:]
+        products = (near[:, first] * near[:, second]).sum(2)
+        return rkky + self.local(products.movedim(1, -1)).sum((1, 2, 3))
 
     def table(self, shape: tuple[int, int]) -> torch.Tensor:
-        """The basis on the torus, in reciprocal space; made once per shape, device and dtype."""
+        """The basis on the torus, in reciprocal space (functions, L1, L2 // 2 + 1)."""
         return self._cached("basis", shape, lambda lattice: wrapped(self.basis, lattice, self.radius)[0].real.contiguous())
 
-    def pair_table(self, shape: tuple[int, int]) -> torch.Tensor:
-        """Kernels of the bonds, (bonds, 2 frequencies, L1, L2 // 2 + 1) complex."""
-        norm = self.pair_norm[self.orbit][:, :, None, None]
-        return self._cached(
-            "pairs", shape, lambda lattice: wrapped_pairs(self.propagators, self.bonds, lattice, self.radius) / norm
-        )
+    def responses(self, shape: tuple[int, int]) -> torch.Tensor:
+        """Kernels of all bonds in reciprocal space (bonds, 2, L1, L2 // 2 + 1), complex."""
 
-    def neighbours(self, shape: tuple[int, int]) -> torch.Tensor:
-        """Site i + d and site i - d, (2, bonds, N)."""
+        def build(lattice: Lattice) -> torch.Tensor:
+            pairs = zip(self.propagators, self.bonds, strict=True)
+            return torch.cat([wrapped_pairs(g, bonds, lattice, self.radius) for g, bonds in pairs])
 
-        def build(lattice: Any) -> torch.Tensor:
+        return self._cached("rings", shape, build)
+
+    def ends(self, shape: tuple[int, int]) -> torch.Tensor:
+        """Sites i + d and i - d of every bond, (2, bonds, N)."""
+
+        def build(lattice: Lattice) -> torch.Tensor:
             n1, n2 = np.divmod(np.arange(lattice.sites), shape[1])
-            d1, d2 = self.bonds.T[:, :, None]
-            ends = [((n1 + s * d1) % shape[0]) * shape[1] + (n2 + s * d2) % shape[1] for s in (1, -1)]
-            return torch.from_numpy(np.stack(ends)).to(self.basis.device)
+            d1, d2 = np.concatenate(self.bonds).T[:, :, None]
+            sites = [((n1 + s * d1) % shape[0]) * shape[1] + (n2 + s * d2) % shape[1] for s in (1, -1)]
+            return torch.from_numpy(np.stack(sites)).to(self.basis.device)
 
         return self._cached("ends", shape, build)
 
-    def _cached(self, name: str, shape: tuple[int, int], build: Any) -> torch.Tensor:
-        key = (name, shape, self.basis.device, self.basis.dtype)
+    def _cached(self, name: str, shape: tuple[int, int], build: Callable[[Lattice], torch.Tensor]) -> torch.Tensor:
+        """Tables of a shape are made once per device and dtype; the few latest shapes are kept."""
+        key = (name, tuple(shape), self.basis.device, self.basis.dtype)
         if key not in self._tables:
             self._tables[key] = build(LATTICES[self.kind](*shape))
         return self._tables[key]
 
-    def linear_fields(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        """Field of every basis function for itself (B, functions, 3, N): what the fit of K needs."""
-        waves = torch.fft.rfft2(spin.mT.reshape(len(spin), 1, 3, *shape))
-        return torch.fft.irfft2(waves * self.table(shape)[:, None], s=shape).flatten(-2)
-
-    def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        site = spin.mT  # (B, 3, N)
-        waves = torch.fft.rfft2(site.unflatten(-1, shape))[:, None]
-        kernels = torch.einsum("cf,fkl->ckl", torch.cat((self.bilinear[None], self.first)), self.table(shape))
-        fields = torch.fft.irfft2(waves * kernels[:, None], s=shape).flatten(-2)  # (B, 1 + fields, 3, N)
-        rkky = -0.5 * (site * fields[:, 0]).sum((1, 2))
-        rings = self._rings(site, waves, shape)  # (B, rings, N)
-        near = torch.cat((site[:, None], fields[:, 1:]), 1)
-        first, second = torch.triu_indices(near.shape[1], near.shape[1], device=spin.device)[:, 1:]
-        seen = torch.cat(((near[:, first] * near[:, second]).sum(2), rings), 1)
-        local = self.local(seen.mT)[..., 0].sum(1) + (self.total @ rings).sum(1)
-        return self.scale * (rkky + local) + self.offset.to(spin.dtype) * spin.shape[1]
-
-    def _rings(self, site: torch.Tensor, waves: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        """R_p (B, rings, N): each bond's rings belong half to either end."""
-        mixing = self.pair[self.orbit].to(waves.dtype)  # (bonds, bond_fields, 2 frequencies)
-        response = torch.einsum("dcf,dfkl->dckl", mixing, self.pair_table(shape))
-        m = torch.fft.irfft2(waves * response.flatten(0, 1)[:, None], s=shape)
-        m = m.reshape(len(site), *response.shape[:2], 3, -1)  # (B, bonds, c, 3, N)
-        forward, backward = self.neighbours(shape)
-        other = site[:, :, forward].movedim(1, 2)  # (B, bonds, 3, N)
-        here, there = (m * site[:, None, None]).sum(3), (m * other[:, :, None]).sum(3)  # (B, bonds, c, N)
-        across = (site[:, None] * other).sum(2, keepdim=True)
-        first, second = torch.triu_indices(self.bond_fields, self.bond_fields, device=site.device)
-        outer = here[:, :, first] * there[:, :, second] + here[:, :, second] * there[:, :, first]
-        inner = (m[:, :, first] * m[:, :, second]).sum(3) * across
-        weights = self.weights[:, self.orbit]  # (rings, bonds, products)
-        energy = torch.einsum("pdq,bdqn->bpdn", weights, torch.cat((outer, inner), 2))
-        back = energy.gather(3, backward.expand(*energy.shape[:2], -1, -1))
-        return 0.5 * (energy + back).sum(2)
-
 
 def half(star: np.ndarray) -> np.ndarray:
-    """One of d and -d of every pair."""
-    return np.array([d for d in star if tuple(d) > (0, 0)])
+    """One of d and -d of every pair; the origin stays."""
+    return np.array([d for d in star if tuple(d) >= (0, 0)])

@@ -1,0 +1,133 @@
+"""The force of a trained network: a ForceProvider like the exact ones.
+
+A conservative network gives the electrons' energy E, and the force -dE/dS by autograd; a torque network T gives only
+the part of the field that moves the spins, T x S, and no energy. External fields are added by Zeeman, as always.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from engine.forces import ForceProvider, Response
+from engine.lattice import Lattice
+from engine.learning.network import Network, field_and_energy
+from engine.learning.weights import find, read_network
+from engine.state import SpinState
+
+SITES_AT_ONCE = {"cpu": 2**14}  # of all replicas together; activations take some 20 kB a site
+SITES_AT_ONCE_ELSEWHERE = 2**18
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedForce(ForceProvider):
+    """Force (B, N, 3) and energy (B,) float64 (None for torque networks) of a network.
+
+    ``card`` says what it was trained for. ``shape`` (L1, L2) of the lattice; None: L x L, for any square number of
+    sites. Works in the dtype and on the device of the state; ``network`` itself is never changed.
+
+    Raises ValueError when the state has another number of sites.
+    """
+
+    network: Network = field(repr=False)
+    card: Mapping[str, Any] = field(repr=False)
+    shape: tuple[int, int] | None = None
+    lattice: Lattice | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.network, Network):
+            raise ValueError(f"LearnedForce needs a Network, got {type(self.network).__name__}; see load_force(name)")
+        if self.shape is not None:
+            shape = (int(self.shape[0]), int(self.shape[1]))
+            object.__setattr__(self, "shape", shape)
+            object.__setattr__(self, "lattice", self.network.lattice(shape))
+        object.__setattr__(self, "_copies", {})
+
+    def __call__(self, state: SpinState) -> Response:
+        shape = self._shape(state.sites)
+        network = self._copy(state.spin.device, state.spin.dtype)
+        most = SITES_AT_ONCE.get(state.spin.device.type, SITES_AT_ONCE_ELSEWHERE)
+        parts = state.spin.detach().split(max(1, most // state.sites))
+        fields, energies = zip(*(field_and_energy(network, part, shape) for part in parts), strict=True)
+        force = torch.cat(fields).detach()
+        if not network.conservative:
+            return Response(force)
+        return Response(force, torch.cat([energy for energy in energies if energy is not None]).double())
+
+    def _shape(self, sites: int) -> tuple[int, int]:
+        if self.shape is not None:
+            if self.shape[0] * self.shape[1] != sites:
+                raise ValueError(
+                    f"this learned force is on a {self.shape[0]} x {self.shape[1]} lattice, the state has {sites} "
+                    "sites; load it again with load_force(name, lattice=...)"
+                )
+            return self.shape
+        length = math.isqrt(sites)
+        if length * length != sites:
+            raise ValueError(
+                f"{sites} sites are not an L x L lattice; say which lattice they are on: load_force(name, lattice=...)"
+            )
+        return length, length
+
+    def _copy(self, device: torch.device, dtype: torch.dtype) -> Network:
+        """The network with frozen weights on this device, made once."""
+        copies: dict[Any, Network] = self._copies  # type: ignore[attr-defined]
+        if (device, dtype) not in copies:
+            made = copy.deepcopy(self.network).to(device=device, dtype=dtype)
+            copies[device, dtype] = made.eval().requires_grad_(False)
+        return copies[device, dtype]
+
+
+def load_force(name: str | os.PathLike, lattice: Lattice | None = None) -> LearnedForce:
+    """The force of a shipped network ("skyrmion/best") or of a .safetensors file written by ``spinviz train``.
+
+    ``lattice`` None: any L x L. Raises ValueError for unknown names, unreadable files, and a lattice of another kind.
+    """
+    network, card = read_network(find(name))
+    if lattice is None:
+        return LearnedForce(network, card)
+    if lattice.kind != network.kind:
+        raise ValueError(
+            f"network {os.fspath(name)!r} was trained for the {trained_for(card)}, got a {lattice.kind} lattice"
+        )
+    return LearnedForce(network, card, (lattice.shape[0], lattice.shape[1]))
+
+
+def trained_for(card: Mapping[str, Any]) -> str:
+    """What the electrons of a network's training data were, in words."""
+    known = {key: value for key, value in card.get("electrons", {}).items() if value is not None}
+    listed = ", ".join(f"{key} {_shown(value)}" for key, value in known.items()) or "electrons not recorded"
+    return f"{card.get('lattice')} lattice of preset {card.get('preset')!r} ({listed})"
+
+
+def check_electrons(name: str, card: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises ValueError when one of the ``wanted`` electron parameters differs from what the network was trained for."""
+    electrons = card.get("electrons", {})
+    different = [key for key, value in wanted.items() if not _same(electrons.get(key), value)]
+    if different:
+        asked = ", ".join(f"{key} {_shown(wanted[key])}" for key in different)
+        raise ValueError(
+            f"network {name!r} was trained for the {trained_for(card)}, not for {asked}; "
+            "use force='ed' or 'kpm' there, or train another network"
+        )
+
+
+def _same(known: Any, wanted: Any) -> bool:
+    if isinstance(known, Mapping) and isinstance(wanted, Mapping):
+        first, second = ({int(key): float(value) for key, value in m.items() if value} for m in (known, wanted))
+        return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
+    if known is None or wanted is None:
+        return known is wanted
+    return not isinstance(known, Mapping) and math.isclose(known, wanted, rel_tol=1e-6, abs_tol=1e-12)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {item:g}" for key, item in value.items()) + "}"
+    return "None" if value is None else f"{value:g}"

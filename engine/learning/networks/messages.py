@@ -1,0 +1,130 @@
+r"""MessageNetwork: spins tell their neighbours what they see, bond by bond.
+
+Every site has scalars h (even under time reversal) and vectors V (odd), at first h = const and V = S in every channel.
+A layer reads every bond (i, j) of a neighbourhood, orbit by orbit under the point group,
+
+    (a, b) = MLP(h_i, h_j, V_i.V_j, S_i.S_j),     h_i += mean_j a,     V_i += mean_j b V_j,
+
+and then every site by itself, with the products of its own vectors. After the last layer E = sum_i MLP(h_i), to which
+the bilinear sum over shells, -1/2 sum_ij K_ij S_i.S_j, is added. Made for strong coupling, where an electron's hopping
+between two sites is a non-linear function of the angle between their spins (double exchange, t cos(theta / 2)), so that
+sums over shells know too little. The form follows K. T. Schuett, O. Unke, M. Gastegger, ICML 2021 (arXiv:2102.03150),
+with spins in the place of directions.
+
+Symmetries, exact by construction: rotation of all spins, translation, point group, time reversal. Conservative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.learning.kernels import orbits
+from engine.learning.network import Network, transverse
+
+if TYPE_CHECKING:
+    from engine.learning.dataset import Records
+
+
+class MessageNetwork(Network):
+    """Messages along bonds.
+
+    Parameters
+    ----------
+    kind : "triangular" or "square". reach : longest bond of a message. far : longest bond of the bilinear sum.
+    channels, layers, width : of scalars and vectors, of messages, of the hidden layers.
+    """
+
+    def __init__(
+        self, kind: str, reach: float = 2.0, far: float = 6.0, channels: int = 16, layers: int = 3, width: int = 32
+    ) -> None:
+        super().__init__(kind, reach=reach, far=far, channels=channels, layers=layers, width=width)
+        self.channels = channels
+        stars = orbits(kind, far)[1:]
+        self.far, self.near = stars, orbits(kind, reach)[1:]
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("offset", torch.zeros((), dtype=torch.float64))
+        self.bilinear = nn.Parameter(torch.zeros(len(stars)))
+        self.start = nn.Parameter(0.1 * torch.randn(channels))
+        self.layers = nn.ModuleList(_Layer(len(self.near), channels, width) for _ in range(layers))
+        self.local = nn.Sequential(nn.Linear(channels, width), nn.SiLU(), nn.Linear(width, 1))
+        nn.init.zeros_(self.local[-1].weight)  # training begins at the bilinear sum
+        nn.init.zeros_(self.local[-1].bias)
+        self._tables: dict[Any, torch.Tensor] = {}
+
+    def initialise(self, groups: Sequence[Records]) -> None:
+        """Scale, offset, and the least-squares fit of the bilinear sum to the transverse forces."""
+        super().initialise(groups)
+        size = len(self.far)
+        normal, right = torch.zeros(size, size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+        for group in groups:
+            for spin, force in zip(group.spin, group.force, strict=True):
+                sums = self._sums(spin[None], group.shape)[0].movedim(-1, 0)
+                rows = transverse(sums, spin).flatten(1).double()
+                normal += rows @ rows.T
+                right += rows @ transverse(force, spin).flatten().double() / float(self.scale)
+        with torch.no_grad():
+            self.bilinear.copy_(torch.linalg.solve(normal, right))
+
+    def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        pair = -0.5 * (spin * (self._sums(spin, shape) @ self.bilinear)).sum((1, 2))
+        scalars = self.start.expand(*spin.shape[:2], -1)
+        vectors = spin[..., None].expand(-1, -1, -1, self.channels)
+        neighbours = [self._sites("near", star, n, shape) for n, star in enumerate(self.near)]
+        for layer in self.layers:
+            scalars, vectors = layer(spin, scalars, vectors, neighbours)
+        return self.scale * (pair + self.local(scalars).sum((1, 2))) + self.offset.to(spin.dtype) * spin.shape[1]
+
+    def _sums(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """Sum of the spins of every shell around every site (B, N, 3, shells)."""
+        sums = [spin[:, self._sites("far", star, n, shape)].sum(2) for n, star in enumerate(self.far)]
+        return torch.stack(sums, -1)
+
+    def _sites(self, name: str, star: np.ndarray, number: int, shape: tuple[int, int]) -> torch.Tensor:
+        """Sites i + d of an orbit, (N, bonds)."""
+        device = self.bilinear.device
+        key = (name, number, tuple(shape), device)
+        if key not in self._tables:
+            n1, n2 = np.divmod(np.arange(shape[0] * shape[1])[:, None], shape[1])
+            sites = ((n1 + star[:, 0]) % shape[0]) * shape[1] + (n2 + star[:, 1]) % shape[1]
+            self._tables[key] = torch.from_numpy(sites).to(device)
+        return self._tables[key]
+
+
+class _Layer(nn.Module):
+    """One round of messages along the bonds of every orbit, then of every site with itself."""
+
+    def __init__(self, orbits: int, channels: int, width: int) -> None:
+        super().__init__()
+        self.own = nn.ModuleList(nn.Linear(channels, width) for _ in range(orbits))
+        self.other = nn.ModuleList(nn.Linear(channels, width, bias=False) for _ in range(orbits))
+        self.products = nn.ModuleList(nn.Linear(channels + 1, width, bias=False) for _ in range(orbits))
+        self.message = nn.ModuleList(nn.Linear(width, 2 * channels) for _ in range(orbits))
+        self.left, self.right = nn.Linear(channels, channels, bias=False), nn.Linear(channels, channels, bias=False)
+        self.site = nn.Sequential(nn.Linear(3 * channels, width), nn.SiLU(), nn.Linear(width, 3 * channels))
+
+    def forward(
+        self, spin: torch.Tensor, scalars: torch.Tensor, vectors: torch.Tensor, neighbours: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        told, moved = [], []
+        for sites, own, other, products, message in zip(
+            neighbours, self.own, self.other, self.products, self.message, strict=True
+        ):
+            there = vectors[:, sites]  # (B, N, bonds, 3, C)
+            dots = (vectors[:, :, None] * there).sum(3)
+            angle = (spin[:, :, None] * spin[:, sites]).sum(-1, keepdim=True)
+            hidden = own(scalars)[:, :, None] + other(scalars)[:, sites] + products(torch.cat((dots, angle), -1))
+            a, b = message(nn.functional.silu(hidden)).chunk(2, -1)
+            told.append(a.mean(2))
+            moved.append((b[:, :, :, None] * there).mean(2))
+        scalars = scalars + sum(told)
+        vectors = vectors + sum(moved)
+        left, right = self.left(vectors), self.right(vectors)
+        inputs = torch.cat((scalars, (left * right).sum(2), (vectors * spin[..., None]).sum(2)), -1)
+        change, gate, back = self.site(inputs).chunk(3, -1)
+        vectors = vectors + gate[:, :, None] * right + back[:, :, None] * spin[..., None]
+        return scalars + change, vectors

@@ -1,0 +1,122 @@
+r"""Rings: the energy of electrons that scatter from four spins, and its exact field, by Fourier transforms.
+
+For every bond (i, k = i + d) with its complex field m(i) = sum_R G(R) G(R - d) S(i + R),
+
+    X = Re (m.S_i)(m.S_k),        Y = Re (m.m) (S_i.S_k),        E = sum_bonds  x_d X + y_d Y
+
+(see :mod:`engine.learning.networks.rings`). The gradient is written out: dX/dS_i = m (m.S_k), dX/dm = S_i (m.S_k) +
+S_k (m.S_i), dY/dS_i = (m.m) S_k, dY/dm = 2 m (S_i.S_k), real parts; what acts on m goes back to the spins through the
+adjoint convolution, summed over bonds in reciprocal space. Bonds are taken a few at a time, so that their fields stay in
+the cache: memory is linear in N.
+
+Floor of one bond: 6 inverse and 6 forward transforms of N reals, and about 60 N multiplications.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+CHUNK_SITES = 40_000  # bonds x replicas x sites at once: their fields fit in the cache
+SIGN = (1.0, -1.0)  # Re (a + i b)^2 = a^2 - b^2
+
+
+def ring_products(
+    spin: torch.Tensor, waves: torch.Tensor, response: torch.Tensor, forward: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """X and Y (B, bonds, N) of these bonds, differentiable: spin (B, 3, L1, L2), waves = rfft2(spin), response (bonds, 2,
+    L1, L2 // 2 + 1), forward (bonds, N) the sites i + d."""
+    m = torch.fft.irfft2(waves[:, None, None] * response[:, :, None], s=spin.shape[-2:]).flatten(-2)
+    site = spin.flatten(-2)
+    other = site[:, :, forward].movedim(2, 1)  # (B, bonds, 3, N)
+    here, there = (m * site[:, None, None]).sum(3), (m * other[:, :, None]).sum(3)  # (B, bonds, 2, N)
+    across = (site[:, None] * other).sum(2)
+    sign = m.new_tensor(SIGN)[:, None]
+    return (here * there * sign).sum(2), ((m * m).sum(3) * sign).sum(2) * across
+
+
+def ring_gradients(
+    spin: torch.Tensor, response: torch.Tensor, bonds: np.ndarray, group: torch.Tensor, groups: int
+) -> torch.Tensor:
+    """-dX/dS and -dY/dS summed over the bonds of each group: (B, 2 groups, 3, L1, L2), X of all groups first."""
+    found = []
+    for weights in spin.new_tensor([[[1.0], [0.0]], [[0.0], [1.0]]]):
+        for number in range(groups):
+            chosen = (group == number).nonzero()[:, 0]
+            some = weights.expand(2, len(chosen))
+            found.append(ring_energy_and_field(spin, response[chosen], bonds[chosen.cpu().numpy()], some)[1])
+    return torch.stack(found, 1)
+
+
+def ring_energy_and_field(
+    spin: torch.Tensor, response: torch.Tensor, bonds: np.ndarray, weights: torch.Tensor, chunk: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """E (B,) and -dE/dS (B, 3, L1, L2) of ``bonds`` (bonds, 2) with weights (2, bonds) of X and Y."""
+    chunk = chunk or max(1, CHUNK_SITES // spin[:, 0].numel())
+    waves = torch.fft.rfft2(spin)
+    surroundings = _Surroundings(spin, int(np.abs(bonds).max(initial=0)))
+    energy, pulled = spin.new_zeros(len(spin)), torch.zeros_like(waves)
+    for start in range(0, len(response), chunk):
+        part = slice(start, start + chunk)
+        e, back = _pulled(spin, waves, response[part], surroundings, bonds[part], weights[:, part])
+        energy += e
+        pulled += back
+    return energy, -(surroundings.gathered() + torch.fft.irfft2(pulled, s=spin.shape[-2:]))
+
+
+class _Surroundings:
+    """The spins continued periodically, so that the other ends of all bonds are slices of one array, and an array of the
+    same form in which gradients at these ends are collected."""
+
+    def __init__(self, spin: torch.Tensor, reach: int) -> None:
+        self.reach, self.shape = reach, spin.shape[-2:]
+        self.index = [torch.arange(-reach, n + reach, device=spin.device) % n for n in self.shape]
+        wide = spin.movedim(1, 0)  # (3, B, L1, L2)
+        self.spin = wide.index_select(2, self.index[0]).index_select(3, self.index[1])
+        self.gradient = torch.zeros_like(self.spin)
+
+    def part(self, array: torch.Tensor, bond: np.ndarray) -> torch.Tensor:
+        (d1, d2), (n1, n2), r = bond, self.shape, self.reach
+        return array[:, :, r + d1 : r + d1 + n1, r + d2 : r + d2 + n2]
+
+    def gathered(self) -> torch.Tensor:
+        """The collected gradient (B, 3, L1, L2)."""
+        n1, n2 = self.shape
+        rows = self.gradient.new_zeros(*self.gradient.shape[:2], n1, self.gradient.shape[3])
+        rows.index_add_(2, self.index[0], self.gradient)
+        return rows.new_zeros(*rows.shape[:3], n2).index_add_(3, self.index[1], rows).movedim(0, 1)
+
+
+def _pulled(
+    spin: torch.Tensor, waves: torch.Tensor, response: torch.Tensor, surroundings: _Surroundings, bonds: np.ndarray,
+    weights: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Energy (B,) and its gradient through m, in reciprocal space; that at the ends of the bonds goes to surroundings.
+
+    With m = a + i b the energy of a bond is S.M K = (a.Q a - b.Q b) / 2, K = S_k, with the symmetric matrices
+    M = x (a a - b b) + y (a.a - b.b) and Q = x (S K + K S) + 2 y S.K of every site.
+    """
+    m = torch.fft.irfft2(waves[:, None, None] * response[:, :, None], s=spin.shape[-2:])
+    here = spin.movedim(1, 0)[:, :, None]  # (3, B, 1, L1, L2)
+    there = torch.stack([surroundings.part(surroundings.spin, bond) for bond in bonds], 2)  # (3, B, bonds, L1, L2)
+    a, b = m.movedim(3, 0).unbind(3)
+    x, y = weights[:, :, None, None]
+    across = (here * there).sum(0)
+    to_m = torch.empty_like(m)
+    to_a, to_b = to_m.movedim(3, 0).unbind(3)
+    square = torch.zeros_like(across)
+    to_here, to_there = torch.zeros_like(there), torch.zeros_like(there)
+    for field, to_field, sign in ((a, to_a, 1.0), (b, to_b, -1.0)):
+        at_here, at_there = (field * here).sum(0).mul_(sign * x), (field * there).sum(0).mul_(sign * x)
+        square.add_((field * field).sum(0).mul_(sign * y))
+        to_here.addcmul_(field, at_there)
+        to_there.addcmul_(field, at_here)
+        torch.mul(field, across * (2 * sign * y), out=to_field)
+        to_field.addcmul_(here, at_there).addcmul_(there, at_here)
+    to_here.addcmul_(square, there)
+    to_there.addcmul_(square, here)
+    surroundings.part(surroundings.gradient, np.zeros(2, int)).add_(to_here.sum(2))
+    for number, bond in enumerate(bonds):
+        surroundings.part(surroundings.gradient, bond).add_(to_there[:, :, number])
+    moved = torch.fft.rfft2(to_m)
+    return (to_here * here).sum((0, 2, 3, 4)), (moved * response.conj()[:, :, None]).sum((1, 2))

@@ -1,0 +1,69 @@
+"""Committee: two networks trained alike. Where they disagree, at least one of them is outside its data.
+
+The disagreement of a site is |h_perp(best) - h_perp(best-2)| in units of the rms of |h_perp(best)|. The live warning
+is the share of sites above DOUBTFUL; a configuration counts as outside the data when it exceeds OUTSIDE_SHARE. Both
+are rules of thumb: agreement is no proof, for both members have seen the same data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from engine import ForceProvider, Frame, Simulation, SumForce, load_force, snapshot
+from engine.learning.network import transverse
+from spinviz.controls import networks
+
+MEMBERS = ("best", "best-2")
+DOUBTFUL = 0.1
+OUTSIDE_SHARE = 0.5
+DISAGREEMENT = "disagreement"
+SMALLEST_FORCE = 1e-9
+
+
+def absence(preset: str, force: str) -> str:
+    """Why there is no disagreement to show; "" where there is one."""
+    if not set(MEMBERS) <= set(networks(preset)):
+        return "There is no second network for this system, so nothing can be said about where the first is at home."
+    if force not in MEMBERS:
+        return f"Shown while one of the networks {' and '.join(MEMBERS)} drives the run."
+    return ""
+
+
+class Committee:
+    """Snapshots with the disagreement of the two members, where both are shipped and one of them runs."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, ...] = ()
+        self._other: ForceProvider | None = None
+
+    def snapshot(self, simulation: Simulation, names: tuple[str, ...] = ()) -> Frame:
+        """:func:`engine.snapshot`, which does not know the name "disagreement"; (B, N), absent without a committee."""
+        frame = snapshot(simulation, [name for name in names if name != DISAGREEMENT])
+        other = self._partner(simulation) if DISAGREEMENT in names else None
+        if other is None:
+            return frame
+        return replace(frame, observables={**frame.observables, DISAGREEMENT: disagreement(simulation, other).numpy()})
+
+    def _partner(self, simulation: Simulation) -> ForceProvider | None:
+        """The member that does not run, loaded once."""
+        settings = simulation.settings
+        preset, force = settings.get("preset", ""), settings.get("force", "")
+        key = (preset, force, str(simulation.lattice.shape))
+        if key != self._key:
+            name = next((member for member in MEMBERS if member != force), "")
+            self._other = None if absence(preset, force) else load_force(f"{preset}/{name}", simulation.lattice)
+            self._key = key
+        return self._other
+
+
+def disagreement(simulation: Simulation, other: ForceProvider) -> torch.Tensor:
+    """Difference (B, N) between the transverse forces of the network that runs and of ``other``, in units of the rms."""
+    spin, terms = simulation.state.spin, simulation.force.terms  # type: ignore[attr-defined]
+    field: Any = SumForce({name: term for name, term in terms.items() if name != "electrons"})
+    own = transverse(simulation.response().force - field(simulation.state).force, spin)
+    difference = own - transverse(other(simulation.state).force, spin)
+    size = own.square().sum(-1).mean(-1, keepdim=True).sqrt().clamp_min(SMALLEST_FORCE)
+    return (difference.norm(dim=-1) / size).cpu()
