@@ -25,6 +25,9 @@ from safetensors.torch import save
 from engine import dynamics, electrons, forces, models
 from engine.forces import SumForce
 from engine.lattice import Lattice, from_description
+from engine.learning.force import LearnedForce
+from engine.learning.network import Network
+from engine.learning.weights import network_from, network_name
 from engine.noise import Noise
 from engine.simulation import Simulation
 from engine.state import SpinState
@@ -38,7 +41,7 @@ DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (
 def known_classes(extra: Iterable[type] = ()) -> dict[str, type]:
     """Class name -> class, for every dataclass that a checkpoint may hold: the public ones of models, electrons,
     forces and dynamics, the parts of a simulation, and ``extra``."""
-    allowed: dict[str, type] = {c.__name__: c for c in (Simulation, SpinState, Noise)}
+    allowed: dict[str, type] = {c.__name__: c for c in (Simulation, SpinState, Noise, LearnedForce)}
     for room in (models, electrons, forces, dynamics):
         for value in vars(room).values():
             if not isinstance(value, type) or not value.__module__.startswith(room.__name__):
@@ -157,6 +160,9 @@ class _Writer:
         if isinstance(value, np.ndarray):
             self.arrays[path] = torch.tensor(value)
             return {"array": path}
+        if isinstance(value, Network):
+            parts = {"configuration": value.configuration, "weights": dict(value.state_dict())}
+            return {"network": network_name(value)} | {k: self.encoded(v, f"{path}.{k}") for k, v in parts.items()}
         if type(value) in self.names:
             fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
             encoded = {name: self.encoded(item, f"{path}.{name}") for name, item in fields.items()}
@@ -196,6 +202,8 @@ class _Reader:
             if key not in self.lattices:
                 self.lattices[key] = from_description(self.decoded(value["lattice"]))
             return self.lattices[key]
+        if "network" in value:
+            return network_from(value["network"], self.decoded(value["configuration"]), self.decoded(value["weights"]))
         if "tensor" in value:
             return self._placed(self.arrays[value["tensor"]], value["on"])
         if "array" in value:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-NETWORKS = ("ecnn", "cnn", "bp", "rings")
+NETWORKS = ("ecnn", "cnn", "bp", "rings", "messages")
 FORCES = ("ed", "kpm", "classical")
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
 

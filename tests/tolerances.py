@@ -39,5 +39,5 @@ ENERGY_DRIFT = 2e-4  # per site, 1000 undamped steps of 0.01 (measured: Heun 6e-
 
 
 # Screen
-OCTAHEDRAL_DEGREES = 1.0  # angle between a spin and its two bytes: half a step of 1/127.5, stretched by at most 1.9 (0.95 seen)
+OCTAHEDRAL_DEGREES = 1.0  # angle between a spin and its two bytes; 0.95 is the most that rounding to them gives
 PICTURE_VALUE = 0.01  # read off a picture that was rounded to two digits

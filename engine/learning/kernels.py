@@ -101,7 +101,11 @@ def wrapped(basis: torch.Tensor, lattice: Lattice, radius: float, harmonic: int 
 
 
 def propagators(
-    lattice: Lattice, hopping: Mapping[int, float], chemical_potential: float, radius: float, frequencies: Sequence[float]
+    lattice: Lattice,
+    hopping: Mapping[int, float],
+    chemical_potential: float,
+    radius: float,
+    frequencies: Sequence[float],
 ) -> np.ndarray:
     """Re and Im of G(R, i w) on the orbits within ``radius``: (frequencies, 2, orbits)."""
     first = np.array([star[0] for star in orbits(lattice.kind, radius)])

@@ -8,5 +8,9 @@ from engine.learning.networks.messages import MessageNetwork
 from engine.learning.networks.rings import RingNetwork
 
 NETWORKS: dict[str, type[Network]] = {
-    "ecnn": ECNN, "cnn": CNN, "bp": BP, "rings": RingNetwork, "messages": MessageNetwork,
+    "ecnn": ECNN,
+    "cnn": CNN,
+    "bp": BP,
+    "rings": RingNetwork,
+    "messages": MessageNetwork,
 }

@@ -19,7 +19,7 @@ disordered spins is what these weights have to learn. To this it adds a local ne
 
     E = -1/2 sum_ij K(i - j) S_i.S_j + sum_bonds (x_d X + y_d Y) + sum_i MLP(g(i)),
 
-g = {S.u_a, u_a.u_b} being products of a few site-centred fields u_a = f_a * S (see :mod:`engine.learning.kernels`).
+g = asinh {S.u_a, u_a.u_b} being products of a few site-centred fields u_a = f_a * S (see :mod:`engine.learning.kernels`).
 K, x and y enter linearly: training begins at their least-squares fit.
 
 Symmetries, exact by construction: rotation of all spins, translation, point group, time reversal. Conservative. Any
@@ -110,7 +110,10 @@ class RingNetwork(Network):
         super().initialise(groups)
         far, count = len(self.bilinear), len(self.bilinear) + self.weights.numel()
         degree = torch.tensor([2.0] * far + [4.0] * (count - far), dtype=torch.float64)[:, None]
-        normal, right = torch.zeros(count + 1, count + 1, dtype=torch.float64), torch.zeros(count + 1, dtype=torch.float64)
+        normal, right = (
+            torch.zeros(count + 1, count + 1, dtype=torch.float64),
+            torch.zeros(count + 1, dtype=torch.float64),
+        )
         with torch.no_grad():
             for group in groups:
                 few = max(1, round(len(group) * FIT_RECORDS / max(FIT_RECORDS, sum(map(len, groups)))))
@@ -155,7 +158,11 @@ class RingNetwork(Network):
     def evaluated(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Field and energy with the gradient of the rings written out, bonds shared among threads of the CPU."""
         grid = spin.mT.unflatten(-1, shape)
-        responses, bonds, weights = self.responses(shape), np.concatenate(self.bonds), self.weights[:, self.group].detach()
+        responses, bonds, weights = (
+            self.responses(shape),
+            np.concatenate(self.bonds),
+            self.weights[:, self.group].detach(),
+        )
         workers = torch.get_num_threads() if spin.device.type == "cpu" else 1
         parts = np.array_split(np.arange(len(bonds)), 1 if workers == 1 else 2 * workers)
 
@@ -187,12 +194,14 @@ class RingNetwork(Network):
         rkky = -0.5 * (grid * fields[:, 0]).sum((1, 2, 3))
         near = torch.cat((grid[:, None], fields[:, 1:]), 1)
         first, second = torch.triu_indices(near.shape[1], near.shape[1], device=grid.device)[:, 1:]
-        products = (near[:, first] * near[:, second]).sum(2)
+        products = torch.asinh((near[:, first] * near[:, second]).sum(2))  # ordered states have fields ten times larger
         return rkky + self.local(products.movedim(1, -1)).sum((1, 2, 3))
 
     def table(self, shape: tuple[int, int]) -> torch.Tensor:
         """The basis on the torus, in reciprocal space (functions, L1, L2 // 2 + 1)."""
-        return self._cached("basis", shape, lambda lattice: wrapped(self.basis, lattice, self.radius)[0].real.contiguous())
+        return self._cached(
+            "basis", shape, lambda lattice: wrapped(self.basis, lattice, self.radius)[0].real.contiguous()
+        )
 
     def responses(self, shape: tuple[int, int]) -> torch.Tensor:
         """Kernels of all bonds in reciprocal space (bonds, 2, L1, L2 // 2 + 1), complex."""
