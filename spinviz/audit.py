@@ -30,7 +30,7 @@ from spinviz.session import sentence
 
 WHOLE = 24 * 24
 PATCH = 12
-EXTENT = 72
+EXTENT = 96
 PATIENCE = 10  # niceness of the audit's thread: the run comes first
 STOP_TIMEOUT = 1.0
 

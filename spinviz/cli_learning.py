@@ -130,4 +130,6 @@ def add_evaluate(commands: Any) -> None:
     evaluate.add_argument("--plots", metavar="FOLDER", help="write pictures there")
     evaluate.add_argument("--size", type=shapes, default=((24, 24), (48, 48)), metavar="L,..",
                           help="sizes at which the speed is measured (24,48)")  # fmt: skip
+    evaluate.add_argument("--dynamics", type=int, metavar="STARTS",
+                          help="also compare quenches from so many starts with exact ones (minutes)")  # fmt: skip
     evaluate.add_argument("--threads", type=int, metavar="N", help="CPU threads")

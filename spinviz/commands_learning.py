@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from engine.dynamics import SemiImplicitLLG
 from engine.learning import dataset as data
 from engine.learning.active import label_disputed
 from engine.learning.dataset import Records
 from engine.learning.evaluate import compare, random_spins, receptive_field, report, speed, symmetry_errors
+from engine.learning.force import LearnedForce
 from engine.learning.network import Network
 from engine.learning.sampling import plan
 from engine.learning.train import TrainingOptions, history, initial_network, joined, load, split
 from engine.learning.train import train as training
+from engine.learning.trajectories import energy_drift, same_starts
 from engine.learning.weights import ENDING, find, read_network, save_network
 from engine.presets import electrons_of, network_configuration, source
 from spinviz.learning_plots import evaluation_plots, sparkline, training_curve
@@ -32,6 +35,8 @@ from spinviz.learning_plots import evaluation_plots, sparkline, training_curve
 OPTIONS = [field.name for field in dataclasses.fields(TrainingOptions)]
 RECEPTIVE_SHAPE = (24, 24)
 CARD_SPEED = (24, 48)
+DYNAMICS_SHAPE, DYNAMICS_TWISTS = (12, 12), (4, 4)
+DYNAMICS_STEPS = (0, 4, 8, 16, 28, 40)
 
 
 def dataset(arguments: Namespace) -> int:
@@ -104,6 +109,8 @@ def evaluate(arguments: Namespace) -> int:
         "receptive_field": receptive_field(network, RECEPTIVE_SHAPE),
         "evaluations_per_second": _speed(network, [shape[0] for shape in arguments.size]),
     }  # fmt: skip
+    if arguments.dynamics:
+        facts["dynamics"] = _dynamics(network, card, arguments.dynamics)
     text = json.dumps(facts, indent=1, allow_nan=False)
     if arguments.plots:
         for path in evaluation_plots(Path(arguments.plots), compared, facts):
@@ -114,6 +121,17 @@ def evaluate(arguments: Namespace) -> int:
     else:
         print(text)
     return 0
+
+
+def _dynamics(network: Network, card: Mapping[str, Any], starts: int) -> dict[str, Any]:
+    """Energy drift, and quenches from the same spins on 12 x 12 by the network and by exact diagonalization."""
+    what = source(str(card["preset"]), DYNAMICS_TWISTS, DYNAMICS_SHAPE)
+    lattice, force = what.lattice(DYNAMICS_SHAPE), LearnedForce(network, card, DYNAMICS_SHAPE)
+    dynamics = SemiImplicitLLG(damping=1.0, time_step=what.time_step)
+    compared = same_starts(force, what.exact(lattice), lattice, DYNAMICS_STEPS, starts, dynamics)
+    if network.conservative:
+        compared["energy_drift"] = energy_drift(force, lattice.sites, what.time_step / 2, DYNAMICS_STEPS[-1])
+    return compared
 
 
 def _trained(

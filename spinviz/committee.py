@@ -1,6 +1,6 @@
-"""Committee: two networks trained alike. Where they disagree, at least one of them is outside its data.
+"""Committee: two networks of different reach. Where they disagree, at least one of them is outside its data.
 
-The disagreement of a site is |h_perp(best) - h_perp(best-2)| in units of the rms of |h_perp(best)|. The live warning
+The disagreement of a site is |h_perp(best) - h_perp(accurate)| in units of the rms of |h_perp(best)|. The live warning
 is the share of sites above DOUBTFUL; a configuration counts as outside the data when it exceeds OUTSIDE_SHARE. Both
 are rules of thumb: agreement is no proof, for both members have seen the same data.
 """
@@ -16,7 +16,7 @@ from engine import ForceProvider, Frame, Simulation, SumForce, load_force, snaps
 from engine.learning.network import transverse
 from spinviz.controls import networks
 
-MEMBERS = ("best", "best-2")
+MEMBERS = ("best", "accurate")
 DOUBTFUL = 0.1
 OUTSIDE_SHARE = 0.5
 DISAGREEMENT = "disagreement"

@@ -7,7 +7,7 @@ A kernel is a function of the lattice vector R with the full symmetry of the lat
                   imaginary parts. G^2 is a step from spin to spin and back
     chi           chi(R) = T sum_n G(R, i w_n + i Gamma sgn n)^2, the RKKY kernel of electrons with lifetime 1 / (2 Gamma)
 
-each cut off softly at ``radius``; then the set is made orthonormal, sum_R b(R) b'(R) = delta. The range of these functions is the electrons' own, so
+each cut off softly at ``radius``; then the set is made orthonormal. The range of these functions is the electrons' own, so
 one set of coefficients serves every size of the lattice: on an L1 x L2 torus a kernel is the sum over its periodic
 images, and a convolution is a product in reciprocal space.
 Source of chi: M. A. Ruderman and C. Kittel, Phys. Rev. 96, 99 (1954), at temperature T; the sum over Matsubara

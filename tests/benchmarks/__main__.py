@@ -15,6 +15,7 @@ RUNS = {
     "ED force": ["tests.benchmarks.forces", "exact"],
     "KPM force": ["tests.benchmarks.forces", "chebyshev"],
     "KPM memory": ["tests.benchmarks.forces", "memory"],
+    "learned forces": ["tests.benchmarks.learning"],
     "classical LLG beside spirit": ["tests.benchmarks.classical"],
     "page in Chromium": ["tests.benchmarks.page"],
 }

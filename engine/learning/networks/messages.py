@@ -39,6 +39,9 @@ class MessageNetwork(Network):
     channels, layers, width : of scalars and vectors, of messages, of the hidden layers.
     """
 
+    scale: torch.Tensor
+    offset: torch.Tensor
+
     def __init__(
         self, kind: str, reach: float = 2.0, far: float = 6.0, channels: int = 16, layers: int = 3, width: int = 32
     ) -> None:
@@ -52,8 +55,8 @@ class MessageNetwork(Network):
         self.start = nn.Parameter(0.1 * torch.randn(channels))
         self.layers = nn.ModuleList(_Layer(len(self.near), channels, width) for _ in range(layers))
         self.local = nn.Sequential(nn.Linear(channels, width), nn.SiLU(), nn.Linear(width, 1))
-        nn.init.zeros_(self.local[-1].weight)  # training begins at the bilinear sum
-        nn.init.zeros_(self.local[-1].bias)
+        for parameter in self.local[-1].parameters():
+            nn.init.zeros_(parameter)  # training begins at the bilinear sum
         self._tables: dict[Any, torch.Tensor] = {}
 
     def initialise(self, groups: Sequence[Records]) -> None:

@@ -62,6 +62,12 @@ class RingNetwork(Network):
     channels : (imaginary energy, reach) pairs of the rings. fields : number of u_a. width : of the hidden layers.
     """
 
+    group: torch.Tensor
+    basis: torch.Tensor
+    propagators: torch.Tensor
+    scale: torch.Tensor
+    offset: torch.Tensor
+
     def __init__(
         self, kind: str, hopping: Mapping[int, float] | Sequence[Sequence[float]], chemical_potential: float,
         temperature: float, radius: float = 30.0, short: float = 5.0,
@@ -89,8 +95,8 @@ class RingNetwork(Network):
             nn.Linear(fields + fields * (fields + 1) // 2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
             nn.Linear(width, 1),
         )  # fmt: skip
-        nn.init.zeros_(self.local[-1].weight)  # training begins at the linear fit
-        nn.init.zeros_(self.local[-1].bias)
+        for parameter in self.local[-1].parameters():
+            nn.init.zeros_(parameter)  # training begins at the linear fit
         self._tables: dict[Any, torch.Tensor] = {}
 
     def prepare(self) -> None:
