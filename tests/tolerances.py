@@ -28,6 +28,7 @@ FILLING = 1e-10  # the promise of Ensemble
 SPECTRUM = 2e-3  # Gaussian (0.05) or Jackson broadening against T = 0.1, trapezoid rule
 CHI_SQUARE = 0.7  # mean of 48 correlated squared deviations of unit variance
 SINGLE_PRECISION_FORCE = 2e-5  # float32 rounding 6e-8 times the condition of a 72 x 72 problem
+NETWORK_SINGLE = 1e-5  # relative; float32 rounding 6e-8 through a few layers and sums of hundreds of bonds
 FITTED = 1e-5  # fields of a least-squares fit with a ridge of 1e-7 of the normalized problem (measured 1.3e-6)
 FITTED_WEIGHTS = 5e-4  # its coefficients: near-copies share their weight (measured 7e-5)
 

@@ -149,6 +149,7 @@ def _diagonalize(
         return torch.linalg.eigh(matrices)
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         parts = list(pool.map(torch.linalg.eigh, flat.chunk(workers)))
+    torch.set_num_threads(workers)  # the pool's setting is also the default of threads that start later
     values, vectors = (torch.cat(part) for part in zip(*parts, strict=True))
     return values.view(matrices.shape[:-1]), vectors.view_as(matrices)
 

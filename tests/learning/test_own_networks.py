@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 
 from engine.learning import kernels
 from engine.learning.dataset import Records
-from engine.learning.network import LATTICES, Network
+from engine.learning.network import LATTICES, Network, field_and_energy
 from engine.learning.networks.messages import MessageNetwork
 from engine.learning.networks.rings import RingNetwork, half
 from engine.learning.rings import ring_energy_and_field, ring_gradients, ring_products
@@ -21,12 +22,12 @@ from engine.models import SDModel
 from tests import tolerances
 
 KINDS = ["square", "triangular"]
-ELECTRONS = {"hopping": {1: 1.0, 3: -0.85}, "chemical_potential": -3.5, "temperature": 0.3}
-RINGS = {"radius": 12.0, "short": 2.0, "channels": ((0.3, 2.0),), "fields": 3, "width": 8}
-MESSAGES = {"reach": 1.5, "far": 2.5, "channels": 3, "layers": 2, "width": 6}
+ELECTRONS: dict[str, Any] = {"hopping": {1: 1.0, 3: -0.85}, "chemical_potential": -3.5, "temperature": 0.3}
+RINGS: dict[str, Any] = {"radius": 12.0, "short": 2.0, "channels": ((0.3, 2.0),), "fields": 3, "width": 8}
+MESSAGES: dict[str, Any] = {"reach": 1.5, "far": 2.5, "channels": 3, "layers": 2, "width": 6}
 FAMILIES = ["rings", "messages"]
 SHAPE = (5, 6)
-EXACT = {"rtol": tolerances.SYMMETRY, "atol": tolerances.SYMMETRY}
+EXACT: dict[str, Any] = {"rtol": tolerances.SYMMETRY, "atol": tolerances.SYMMETRY}
 PAULI = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
 
 
@@ -138,6 +139,41 @@ def test_batches_and_rebuilding(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_training_may_follow_inference(family: str) -> None:
+    network, spin = make(family, "square"), random_spins((3, 7))
+    with torch.inference_mode():
+        before = network(spin, (3, 7))
+    network.requires_grad_(True)
+    field, energy = field_and_energy(network, spin, (3, 7), differentiable=True)
+    assert energy is not None
+    (field.square().sum() + energy.sum()).backward()
+    torch.testing.assert_close(energy.detach(), before.clone(), **EXACT)
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ferromagnets_have_a_finite_field(family: str) -> None:
+    network = make(family, "triangular").requires_grad_(True)
+    spin = torch.zeros(1, 16, 3, dtype=torch.float64)
+    spin[..., 2] = 1.0
+    field, _ = field_and_energy(network, spin, (4, 4), differentiable=True)
+    field.square().sum().backward()
+    assert field.isfinite().all() and field[..., :2].abs().max() < tolerances.SYMMETRY
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_single_precision(family: str) -> None:
+    network, spin = make(family, "triangular"), random_spins()
+    field, energy = network.evaluated(spin, SHAPE)
+    single, single_energy = network.float().evaluated(spin.float(), SHAPE)
+    assert single.dtype == torch.float32
+    assert float((single - field).norm() / field.norm()) < tolerances.NETWORK_SINGLE
+    torch.testing.assert_close(single_energy.double(), energy, rtol=tolerances.NETWORK_SINGLE, atol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_any_size_has_the_same_local_energies(family: str) -> None:
     """A 4 x 3 configuration repeated to 8 x 9 has as many times the energy, and the same field."""
     network, spin = make(family, "triangular"), random_spins((4, 3))
@@ -159,7 +195,7 @@ def records(network: Network, shape: tuple[int, int], count: int, seed: int) -> 
 def test_initialise_finds_the_linear_part_of_its_own_data(family: str) -> None:
     """On a lattice that tells all kernels apart; then it knows the fields on other lattices."""
     network = make(family, "triangular")
-    for parameter in network.local[-1].parameters():  # type: ignore[operator, union-attr]
+    for parameter in network.local[-1].parameters():  # type: ignore[index, operator, union-attr]
         parameter.zero_()
     learned = bare("triangular") if family == "rings" else MessageNetwork("triangular", **MESSAGES).double()
     learned.requires_grad_(False).initialise([records(network, (20, 21), 4, 7)])
@@ -171,7 +207,8 @@ def test_initialise_finds_the_linear_part_of_its_own_data(family: str) -> None:
     if isinstance(learned, RingNetwork):
         assert float((energy - new.energy).norm() / new.energy.norm()) < tolerances.FITTED
         known = ["bilinear", "weights"]
-        network.bilinear[~learned.basis.any(1)] = 0.0  # type: ignore[index, operator]
+        assert isinstance(network, RingNetwork)
+        network.bilinear[~learned.basis.any(1)] = 0.0
     for name in known:
         fitted, true = (made.scale * getattr(made, name) for made in (learned, network))
         assert float((fitted - true).norm() / true.norm()) < tolerances.FITTED_WEIGHTS
@@ -190,8 +227,10 @@ def parts() -> tuple[torch.Tensor, torch.Tensor, np.ndarray, torch.Tensor]:
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
 def test_ring_energy_does_not_depend_on_chunks(parts, chunk: int) -> None:
-    energy, field = ring_energy_and_field(*parts)
-    check(ring_energy_and_field(*parts, chunk=chunk)[::-1], field, energy)
+    grid, response, bonds, weights = parts
+    energy, field = ring_energy_and_field(grid, response, bonds, weights)
+    again, again_field = ring_energy_and_field(grid, response, bonds, weights, chunk)
+    check((again_field, again), field, energy)
 
 
 def test_ring_gradients_are_those_of_the_energy(parts) -> None:

@@ -13,7 +13,7 @@ from engine.presets import PRESETS, electrons_of
 FIELD = 0.003
 
 
-def ship(folder: Path, preset: str = "skyrmion", names: tuple[str, ...] = ("best", "best-2")) -> None:
+def ship(folder: Path, preset: str = "skyrmion", names: tuple[str, ...] = ("best", "accurate")) -> None:
     """Write small networks with random weights, each its own, for ``preset``."""
     for seed, name in enumerate(names):
         torch.manual_seed(seed)

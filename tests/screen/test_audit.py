@@ -205,7 +205,7 @@ def test_a_force_that_cannot_be_is_refused() -> None:
 def test_the_page_opens_with_the_best_network(shipped: Path) -> None:
     controls = Controls()
     assert (controls.preset, controls.size, controls.force) == ("skyrmion", 48, "best")
-    assert list(controls.param.force.names.values()) == ["ed", "kpm", "classical", "best", "best-2"]
+    assert list(controls.param.force.names.values()) == ["ed", "kpm", "classical", "best", "accurate"]
     controls.choose("tetrahedral")
     assert controls.force == "kpm" and list(controls.param.force.names.values()) == ["ed", "kpm", "classical"]
 

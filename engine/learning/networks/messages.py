@@ -29,6 +29,8 @@ from engine.learning.network import Network, transverse
 if TYPE_CHECKING:
     from engine.learning.dataset import Records
 
+RIDGE = 1e-6
+
 
 class MessageNetwork(Network):
     """Messages along bonds.
@@ -71,7 +73,8 @@ class MessageNetwork(Network):
                 normal += rows @ rows.T
                 right += rows @ transverse(force, spin).flatten().double() / float(self.scale)
         with torch.no_grad():
-            self.bilinear.copy_(torch.linalg.solve(normal, right))
+            ridge = RIDGE * normal.diagonal().mean() * torch.eye(size, dtype=torch.float64)  # small lattices mix shells
+            self.bilinear.copy_(torch.linalg.solve(normal + ridge, right))
 
     def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         pair = -0.5 * (spin * (self._sums(spin, shape) @ self.bilinear)).sum((1, 2))
@@ -94,7 +97,8 @@ class MessageNetwork(Network):
         if key not in self._tables:
             n1, n2 = np.divmod(np.arange(shape[0] * shape[1])[:, None], shape[1])
             sites = ((n1 + star[:, 0]) % shape[0]) * shape[1] + (n2 + star[:, 1]) % shape[1]
-            self._tables[key] = torch.from_numpy(sites).to(device)
+            with torch.inference_mode(False):
+                self._tables[key] = torch.from_numpy(sites).to(device)
         return self._tables[key]
 
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 ENERGY_RESOLUTION = 2e-4  # an energy per site wrong by this counts as much as one force wrong by its rms
 FIT_RECORDS = 400  # as many records, evenly spread, decide a few hundred coefficients
+TABLES = 48  # three for each of the latest shapes
 RIDGE = 1e-7  # of the normalized least-squares problem: the basis has near-copies
 FREQUENCIES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 BROADENINGS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -182,6 +183,7 @@ class RingNetwork(Network):
             with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 first, rest = pool.submit(self._near_evaluated, grid, shape), list(pool.map(ring, parts))
                 found = [first.result(), *rest]
+            torch.set_num_threads(workers)  # the pool's setting is also the default of threads that start later
         energy = torch.stack([e for e, _ in found]).sum(0)
         field = torch.stack([f for _, f in found]).sum(0).flatten(-2).mT
         return self.scale * field, self.scale * energy + self.offset.to(spin.dtype) * spin.shape[1]
@@ -233,7 +235,10 @@ class RingNetwork(Network):
         """Tables of a shape are made once per device and dtype; the few latest shapes are kept."""
         key = (name, tuple(shape), self.basis.device, self.basis.dtype)
         if key not in self._tables:
-            self._tables[key] = build(LATTICES[self.kind](*shape))
+            while len(self._tables) >= TABLES:
+                self._tables.pop(next(iter(self._tables)))
+            with torch.inference_mode(False):
+                self._tables[key] = build(LATTICES[self.kind](*shape))
         return self._tables[key]
 
 
