@@ -14,7 +14,7 @@ from engine.learning.evaluate import Comparison, angles
 
 WIDTH, HEIGHT = 880, 560
 LEFT, RIGHT, TOP, BOTTOM = 90, 24, 64, 60
-COLOURS = ("#0b6e99", "#d1495b", "#3c8d2f", "#8d6a00", "#6a4c93")
+COLOURS = ("#0b6e99", "#d1495b", "#3c8d2f", "#8d6a00", "#6a4c93", "#333333")
 INK, FAINT, PAPER = "#222222", "#dddddd", "#ffffff"
 BLOCKS = "▁▂▃▄▅▆▇█"
 MOST_POINTS = 20000
@@ -22,7 +22,7 @@ MOST_POINTS = 20000
 
 @dataclass(frozen=True)
 class Series:
-    """Numbers to draw: as "line", "points", or "bars" (x: centres, all equally wide)."""
+    """Numbers to draw: as "line", "points", "markers" (large points), or "bars" (x: centres, all equally wide)."""
 
     label: str
     x: np.ndarray
@@ -145,6 +145,9 @@ def _draw_series(pen: ImageDraw.ImageDraw, series: Series, colour: str, place_x:
     elif series.style == "points":
         for a, b in zip(across, up, strict=True):
             pen.point((float(a), float(b)), colour)
+    elif series.style == "markers":
+        for a, b in zip(across, up, strict=True):
+            pen.ellipse([float(a) - 7, float(b) - 7, float(a) + 7, float(b) + 7], fill=colour)
     else:
         half = 0.45 * float(np.diff(across).min()) if len(across) > 1 else 30.0
         floor = float(place_y(np.array(0.0)))

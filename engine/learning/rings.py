@@ -17,7 +17,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-CHUNK_SITES = 40_000  # bonds x replicas x sites at once: their fields fit in the cache
+try:
+    from engine.learning.ring_kernel import ring_sweep
+except ImportError:  # numba is not installed
+    ring_sweep = None
+
+CHUNK_SITES = 80_000  # bonds x replicas x sites at once: their fields fit in the cache
 SIGN = (1.0, -1.0)  # Re (a + i b)^2 = a^2 - b^2
 
 
@@ -53,6 +58,7 @@ def ring_energy_and_field(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """E (B,) and -dE/dS (B, 3, L1, L2) of ``bonds`` (bonds, 2) with weights (2, bonds) of X and Y."""
     chunk = chunk or max(1, CHUNK_SITES // spin[:, 0].numel())
+    spin, weights = spin.contiguous(), weights.detach()
     waves = torch.fft.rfft2(spin)
     surroundings = _Surroundings(spin, int(np.abs(bonds).max(initial=0)))
     energy, pulled = spin.new_zeros(len(spin)), torch.zeros_like(waves)
@@ -71,11 +77,11 @@ class _Surroundings:
     def __init__(self, spin: torch.Tensor, reach: int) -> None:
         self.reach, self.shape = reach, spin.shape[-2:]
         self.index = [torch.arange(-reach, n + reach, device=spin.device) % n for n in self.shape]
-        wide = spin.movedim(1, 0)  # (3, B, L1, L2)
-        self.spin = wide.index_select(2, self.index[0]).index_select(3, self.index[1])
+        self.spin = spin.index_select(2, self.index[0]).index_select(3, self.index[1])  # (B, 3, ..)
         self.gradient = torch.zeros_like(self.spin)
 
     def part(self, array: torch.Tensor, bond: np.ndarray) -> torch.Tensor:
+        """(B, 3, L1, L2): what every site finds at the other end of this bond."""
         (d1, d2), (n1, n2), r = bond, self.shape, self.reach
         return array[:, :, r + d1 : r + d1 + n1, r + d2 : r + d2 + n2]
 
@@ -84,7 +90,7 @@ class _Surroundings:
         n1, n2 = self.shape
         rows = self.gradient.new_zeros(*self.gradient.shape[:2], n1, self.gradient.shape[3])
         rows.index_add_(2, self.index[0], self.gradient)
-        return rows.new_zeros(*rows.shape[:3], n2).index_add_(3, self.index[1], rows).movedim(0, 1)
+        return rows.new_zeros(*rows.shape[:3], n2).index_add_(3, self.index[1], rows)
 
 
 def _pulled(
@@ -97,8 +103,38 @@ def _pulled(
     M = x (a a - b b) + y (a.a - b.b) and Q = x (S K + K S) + 2 y S.K of every site.
     """
     m = torch.fft.irfft2(waves[:, None, None] * response[:, :, None], s=spin.shape[-2:])
+    local = _swept if ring_sweep is not None and spin.device.type == "cpu" else _by_tensors
+    energy, to_m = local(spin, m, surroundings, bonds, weights)
+    moved = torch.fft.rfft2(to_m)
+    return energy, (moved * response.conj()[:, :, None]).sum((1, 2))
+
+
+def _swept(
+    spin: torch.Tensor, m: torch.Tensor, surroundings: _Surroundings, bonds: np.ndarray, weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The local part bond by bond in compiled loops; m is overwritten by the gradient that acts on it."""
+    energy = torch.zeros(len(spin), dtype=torch.float64)
+    fields, spins = m.numpy(), spin.numpy()
+    wide, to_wide = surroundings.spin.numpy(), surroundings.gradient.numpy()
+    to_here = np.zeros_like(spins)
+    reach, real = surroundings.reach, spins.dtype.type
+    for replica in range(len(spin)):
+        for number, (bond, x, y) in enumerate(zip(bonds, *weights.numpy(), strict=True)):
+            row, column = reach + int(bond[0]), reach + int(bond[1])
+            energy[replica] += ring_sweep(
+                spins[replica], wide[replica], row, column, fields[replica, number], real(x), real(y),
+                to_here[replica], to_wide[replica],
+            )  # fmt: skip
+    surroundings.part(surroundings.gradient, np.zeros(2, int)).add_(torch.from_numpy(to_here))
+    return energy.to(spin.dtype), m
+
+
+def _by_tensors(
+    spin: torch.Tensor, m: torch.Tensor, surroundings: _Surroundings, bonds: np.ndarray, weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same on any device: energy (B,), and what acts on m."""
     here = spin.movedim(1, 0)[:, :, None]  # (3, B, 1, L1, L2)
-    there = torch.stack([surroundings.part(surroundings.spin, bond) for bond in bonds], 2)  # (3, B, bonds, L1, L2)
+    there = torch.stack([surroundings.part(surroundings.spin, bond) for bond in bonds], 2).movedim(1, 0)
     a, b = m.movedim(3, 0).unbind(3)
     x, y = weights[:, :, None, None]
     across = (here * there).sum(0)
@@ -115,8 +151,7 @@ def _pulled(
         to_field.addcmul_(here, at_there).addcmul_(there, at_here)
     to_here.addcmul_(square, there)
     to_there.addcmul_(square, here)
-    surroundings.part(surroundings.gradient, np.zeros(2, int)).add_(to_here.sum(2))
+    surroundings.part(surroundings.gradient, np.zeros(2, int)).add_(to_here.sum(2).movedim(1, 0))
     for number, bond in enumerate(bonds):
-        surroundings.part(surroundings.gradient, bond).add_(to_there[:, :, number])
-    moved = torch.fft.rfft2(to_m)
-    return (to_here * here).sum((0, 2, 3, 4)), (moved * response.conj()[:, :, None]).sum((1, 2))
+        surroundings.part(surroundings.gradient, bond).add_(to_there[:, :, number].movedim(1, 0))
+    return (to_here * here).sum((0, 2, 3, 4)), to_m

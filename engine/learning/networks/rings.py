@@ -72,7 +72,7 @@ class RingNetwork(Network):
     def __init__(
         self, kind: str, hopping: Mapping[int, float] | Sequence[Sequence[float]], chemical_potential: float,
         temperature: float, radius: float = 30.0, short: float = 5.0,
-        channels: Sequence[tuple[float, float]] = ((0.2, 7.0),), fields: int = 8, width: int = 32,
+        channels: Sequence[tuple[float, float]] = ((0.3, 7.0),), fields: int = 8, width: int = 32,
     ) -> None:  # fmt: skip
         pairs = [[int(shell), float(t)] for shell, t in (hopping.items() if isinstance(hopping, Mapping) else hopping)]
         super().__init__(
