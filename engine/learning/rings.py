@@ -20,7 +20,7 @@ import torch
 try:
     from engine.learning.ring_kernel import ring_sweep
 except ImportError:  # numba is not installed
-    ring_sweep = None
+    ring_sweep = None  # type: ignore[assignment]
 
 CHUNK_SITES = 80_000  # bonds x replicas x sites at once: their fields fit in the cache
 SIGN = (1.0, -1.0)  # Re (a + i b)^2 = a^2 - b^2
