@@ -26,7 +26,9 @@ TARGET = Path(__file__).parents[2] / "assets" / "error_time.png"
 def main() -> None:
     speed = json.loads(Path(sys.argv[1]).read_text().splitlines()[-1])
     kpm = 1000 / speed["exact"]["KPM 48x48"]["per_second"]
-    series = [Series(f"KPM, 72 columns: {kpm:.0f} ms, {KPM_ERROR:.2f}", np.array([kpm]), np.array([KPM_ERROR]), "markers")]
+    series = [
+        Series(f"KPM, 72 columns: {kpm:.0f} ms, {KPM_ERROR:.2f}", np.array([kpm]), np.array([KPM_ERROR]), "markers")
+    ]
     for name in sys.argv[2:]:
         report = json.loads(Path(name).read_text())
         network = report["network"]

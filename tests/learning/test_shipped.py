@@ -1,0 +1,50 @@
+"""The shipped networks: they load, say what they are, and agree with exact diagonalization made here and now."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import engine
+from engine.learning.network import transverse
+from engine.learning.weights import shipped
+from tests.tolerances import DOUBLE_EXCHANGE_ENERGY, DOUBLE_EXCHANGE_EPSILON, SHIPPED_ENERGY, SHIPPED_EPSILON
+
+NAMES = sorted(shipped())
+
+
+def test_the_promised_networks_are_there() -> None:
+    assert {"skyrmion/best", "skyrmion/ecnn", "skyrmion/cnn", "skyrmion/bp"} <= set(NAMES)
+    assert {"double_exchange_000/best", "double_exchange_000/ecnn"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_are_small_and_their_cards_complete(name: str) -> None:
+    path = shipped()[name]
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert path.stat().st_size <= 10 * 2**20
+    assert card["preset"] == name.split("/")[0] and card["command"].startswith("spinviz train")
+    assert card["errors"]["all"]["epsilon"] < 0.5 and card["limits"] and card["data"]
+
+
+@pytest.mark.parametrize("texture", ["random", "skyrmion_crystal"])
+def test_the_best_network_agrees_with_exact_forces(texture: str) -> None:
+    exact = engine.preset("skyrmion", size=12, force="ed", twists=(6, 6), texture=texture, seed=12345)
+    state = engine.SpinState(engine.textures.perturbed(exact.state.spin, 0.2, 5))
+    learned = engine.load_force("skyrmion/best", lattice=exact.lattice)(state)
+    true = exact.force.electrons(state)
+    difference = transverse(learned.force - true.force, state.spin)
+    epsilon = float(difference.norm() / transverse(true.force, state.spin).norm())
+    assert epsilon < SHIPPED_EPSILON
+    assert learned.energy is not None and true.energy is not None
+    assert abs(float(learned.energy - true.energy)) / 144 < SHIPPED_ENERGY
+
+
+def test_double_exchange_agrees_where_it_was_trained() -> None:
+    exact = engine.preset("double_exchange_000", size=30, seed=777)
+    learned, true = engine.load_force("double_exchange_000/best")(exact.state), exact.force.electrons(exact.state)
+    difference = transverse(learned.force - true.force, exact.state.spin)
+    assert float(difference.norm() / transverse(true.force, exact.state.spin).norm()) < DOUBLE_EXCHANGE_EPSILON
+    assert learned.energy is not None
+    assert abs(float(learned.energy - true.energy)) / 900 < DOUBLE_EXCHANGE_ENERGY
