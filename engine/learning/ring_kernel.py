@@ -18,7 +18,7 @@ def ring_sweep(
     """Energy of a bond; its gradients are added to ``to_here`` and ``to_there`` and take the place of ``field``.
 
     spin, to_here (3, L1, L2); wide, to_there (3, ..) continued, the bond's far ends begin at (row, column); field
-    (2, 3, L1, L2), real and imaginary part of m.
+    (3, L1, L2, 2), real and imaginary part of m.
     """
     rows, columns = spin.shape[1], spin.shape[2]
     end = column + columns
@@ -26,8 +26,8 @@ def ring_sweep(
     for i in range(rows):
         s0, s1, s2 = spin[0, i], spin[1, i], spin[2, i]
         k0, k1, k2 = wide[0, row + i, column:end], wide[1, row + i, column:end], wide[2, row + i, column:end]
-        a0, a1, a2 = field[0, 0, i], field[0, 1, i], field[0, 2, i]
-        b0, b1, b2 = field[1, 0, i], field[1, 1, i], field[1, 2, i]
+        a0, a1, a2 = field[0, i, :, 0], field[1, i, :, 0], field[2, i, :, 0]
+        b0, b1, b2 = field[0, i, :, 1], field[1, i, :, 1], field[2, i, :, 1]
         h0, h1, h2 = to_here[0, i], to_here[1, i], to_here[2, i]
         t = to_there[:, row + i, column:end]
         t0, t1, t2 = t[0], t[1], t[2]
@@ -38,9 +38,7 @@ def ring_sweep(
             at = x * (a0[j] * k0[j] + a1[j] * k1[j] + a2[j] * k2[j])
             bt = x * (b0[j] * k0[j] + b1[j] * k1[j] + b2[j] * k2[j])
             sk = 2 * y * (s0[j] * k0[j] + s1[j] * k1[j] + s2[j] * k2[j])
-            square = y * (
-                a0[j] * a0[j] + a1[j] * a1[j] + a2[j] * a2[j] - b0[j] * b0[j] - b1[j] * b1[j] - b2[j] * b2[j]
-            )
+            square = y * (a0[j] * a0[j] + a1[j] * a1[j] + a2[j] * a2[j] - b0[j] * b0[j] - b1[j] * b1[j] - b2[j] * b2[j])
             g0 = a0[j] * at - b0[j] * bt + square * k0[j]
             g1 = a1[j] * at - b1[j] * bt + square * k1[j]
             g2 = a2[j] * at - b2[j] * bt + square * k2[j]

@@ -17,7 +17,7 @@ from engine.learning.dataset import Records
 from engine.learning.network import LATTICES, Network, field_and_energy
 from engine.learning.networks.messages import MessageNetwork
 from engine.learning.networks.rings import RingNetwork, half
-from engine.learning.rings import ring_energy_and_field, ring_gradients, ring_products
+from engine.learning.rings import joined, ring_energy_and_field, ring_gradients, ring_products
 from engine.models import SDModel
 from tests import tolerances
 
@@ -222,7 +222,7 @@ def parts() -> tuple[torch.Tensor, torch.Tensor, np.ndarray, torch.Tensor]:
     network = make("rings", "triangular")
     assert isinstance(network, RingNetwork)
     bonds, weights = np.concatenate(network.bonds), network.weights[:, network.group]
-    return grid_of(random_spins(), SHAPE), network.responses(SHAPE), bonds, weights
+    return grid_of(random_spins(), SHAPE), network.joined_responses(SHAPE), bonds, weights
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])
@@ -231,6 +231,12 @@ def test_ring_energy_does_not_depend_on_chunks(parts, chunk: int) -> None:
     energy, field = ring_energy_and_field(grid, response, bonds, weights)
     again, again_field = ring_energy_and_field(grid, response, bonds, weights, chunk)
     check((again_field, again), field, energy)
+
+
+def test_compiled_loops_and_tensors_agree(parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = ring_energy_and_field(*parts)
+    monkeypatch.setattr("engine.learning.rings.ring_sweep", None)
+    check(ring_energy_and_field(*parts)[::-1], compiled[1], compiled[0])
 
 
 def test_ring_gradients_are_those_of_the_energy(parts) -> None:
@@ -317,7 +323,7 @@ def test_rings_are_the_fourth_order_sum() -> None:
     response = torch.fft.rfft2(torch.from_numpy(np.stack((kernel.real, kernel.imag), 1))).conj().resolve_conj()
     weights = torch.tensor([[2.0], [-1.0]], dtype=torch.float64).expand(2, sites)
     grid = grid_of(spin, shape)
-    energy, _ = ring_energy_and_field(grid, response, steps, weights)
+    energy, _ = ring_energy_and_field(grid, joined(response, shape), steps, weights)
     assert 2 * float(energy) == pytest.approx(brute, rel=tolerances.ROUNDING)
     ends = torch.from_numpy((steps[:, None] + steps[None]) % 4 @ np.array([4, 1]))  # sites i + d of every bond
     x, y = ring_products(grid, torch.fft.rfft2(grid), response, ends)

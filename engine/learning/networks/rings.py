@@ -40,7 +40,7 @@ from torch import nn
 from engine.lattice import Lattice
 from engine.learning.kernels import electronic_basis, orbits, propagators, wrapped, wrapped_pairs
 from engine.learning.network import LATTICES, Network, transverse
-from engine.learning.rings import ring_energy_and_field, ring_gradients, ring_products
+from engine.learning.rings import joined, ring_energy_and_field, ring_gradients, ring_products
 
 if TYPE_CHECKING:
     from engine.learning.dataset import Records
@@ -151,7 +151,7 @@ class RingNetwork(Network):
         waves = torch.fft.rfft2(grid)[:, None]
         far = torch.fft.irfft2(waves * self.table(shape)[:, None], s=shape)
         bonds = np.concatenate(self.bonds)
-        rings = ring_gradients(grid, self.responses(shape), bonds, self.group, self.weights.shape[1])
+        rings = ring_gradients(grid, self.joined_responses(shape), bonds, self.group, self.weights.shape[1])
         return torch.cat((far, rings), 1).flatten(-2)
 
     def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -166,7 +166,7 @@ class RingNetwork(Network):
         """Field and energy with the gradient of the rings written out, bonds shared among threads of the CPU."""
         grid = spin.mT.unflatten(-1, shape)
         responses, bonds, weights = (
-            self.responses(shape),
+            self.joined_responses(shape),
             np.concatenate(self.bonds),
             self.weights[:, self.group].detach(),
         )
@@ -201,8 +201,8 @@ class RingNetwork(Network):
         fields = torch.fft.irfft2(waves[:, None] * kernels[:, None], s=shape)  # (B, 1 + fields, 3, L1, L2)
         rkky = -0.5 * (grid * fields[:, 0]).sum((1, 2, 3))
         near = torch.cat((grid[:, None], fields[:, 1:]), 1)
-        first, second = torch.triu_indices(near.shape[1], near.shape[1], device=grid.device)[:, 1:]
-        products = torch.asinh((near[:, first] * near[:, second]).sum(2))  # ordered states have fields ten times larger
+        products = [(near[:, c : c + 1] * near[:, c:]).sum(2) for c in range(near.shape[1])]
+        products = _Compressed.apply(torch.cat(products, 1)[:, 1:])  # ordered states have fields ten times larger
         return rkky + self.local(products.movedim(1, -1)).sum((1, 2, 3))
 
     def table(self, shape: tuple[int, int]) -> torch.Tensor:
@@ -219,6 +219,10 @@ class RingNetwork(Network):
             return torch.cat([wrapped_pairs(g, bonds, lattice, self.radius) for g, bonds in pairs])
 
         return self._cached("rings", shape, build)
+
+    def joined_responses(self, shape: tuple[int, int]) -> torch.Tensor:
+        """The same as one complex kernel a bond (bonds, L1, L2)."""
+        return self._cached("joined", shape, lambda lattice: joined(self.responses(shape), shape))
 
     def ends(self, shape: tuple[int, int]) -> torch.Tensor:
         """Sites i + d and i - d of every bond, (2, bonds, N)."""
@@ -240,6 +244,20 @@ class RingNetwork(Network):
             with torch.inference_mode(False):
                 self._tables[key] = build(LATTICES[self.kind](*shape))
         return self._tables[key]
+
+
+class _Compressed(torch.autograd.Function):
+    """asinh by a logarithm, which is vectorized where torch.asinh is not; right to rounding of numbers of order one."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(values)
+        return torch.copysign((values.abs() + (values * values + 1).sqrt_()).log_(), values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: torch.Tensor) -> torch.Tensor:
+        (values,) = ctx.saved_tensors
+        return gradient[0] * (values * values + 1).rsqrt()
 
 
 def half(star: np.ndarray) -> np.ndarray:
