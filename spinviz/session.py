@@ -24,6 +24,7 @@ FRAME_INTERVAL = 0.02
 BREATH = 0.001  # seconds between two steps in which the page's thread gets the interpreter: pictures stay fluent
 OBSERVATION_INTERVAL = 0.3
 OBSERVATION_SHARE = 0.1
+LONGEST_REST = 2.0
 RATE_WINDOW = 2.0
 HISTORY_LENGTH = 20_000
 STOP_TIMEOUT = 30.0
@@ -281,7 +282,8 @@ class Session:
         names = EVERYWHERE + ON_TRIANGLES if len(self.simulation.lattice.plaquettes) else EVERYWHERE
         observed = self._snapshot(self.simulation, names + self._extra)
         end = time.perf_counter()
-        self._due["observed"] = end + max(OBSERVATION_INTERVAL, (end - begin) / OBSERVATION_SHARE)
+        rest = min((end - begin) / OBSERVATION_SHARE, LONGEST_REST)  # a first one may take long for once
+        self._due["observed"] = end + max(OBSERVATION_INTERVAL, rest)
         self.history.append(scalars(observed))
         self._observed = observed
 

@@ -82,7 +82,7 @@ def test_the_part_along_the_spin_does_not_count() -> None:
 
 
 def test_a_force_that_is_a_tenth_too_large_has_epsilon_a_tenth() -> None:
-    simulation = built({**SMALL, "force": "ed", "twists": (12, 12)})
+    simulation = built({**SMALL, "force": "ed", "twists": (16, 16)})
     force = simulation.force.with_term("electrons", Factor(simulation.force.electrons, 1.1))  # type: ignore[attr-defined]
     result = audited(replace(simulation, force=force))
     assert result.epsilon == pytest.approx(0.1, rel=1e-3)

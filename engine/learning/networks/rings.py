@@ -29,8 +29,10 @@ L1 x L2. Cost: 3 (2 bonds + fields) Fourier transforms and local products: N log
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,10 +182,9 @@ class RingNetwork(Network):
         if workers == 1:
             found = [self._near_evaluated(grid, shape), *map(ring, parts)]
         else:
-            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                first, rest = pool.submit(self._near_evaluated, grid, shape), list(pool.map(ring, parts))
-                found = [first.result(), *rest]
-            torch.set_num_threads(workers)  # the pool's setting is also the default of threads that start later
+            pool = _pool(workers)
+            first, rest = pool.submit(self._near_evaluated, grid, shape), list(pool.map(ring, parts))
+            found = [first.result(), *rest]
         energy = torch.stack([e for e, _ in found]).sum(0)
         field = torch.stack([f for _, f in found]).sum(0).flatten(-2).mT
         return self.scale * field, self.scale * energy + self.offset.to(spin.dtype) * spin.shape[1]
@@ -244,6 +245,15 @@ class RingNetwork(Network):
             with torch.inference_mode(False):
                 self._tables[key] = build(LATTICES[self.kind](*shape))
         return self._tables[key]
+
+
+@lru_cache(maxsize=4)
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Threads that are kept: new ones would fetch their memory from the system again at every call."""
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    list(pool.map(lambda _: time.sleep(0.01), range(workers)))  # all of them begin
+    torch.set_num_threads(workers)  # their setting is also the default of threads that start later
+    return pool
 
 
 class _Compressed(torch.autograd.Function):
