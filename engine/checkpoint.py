@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from engine import dynamics, electrons, forces, models
 from engine.forces import SumForce
@@ -57,6 +55,8 @@ def save_checkpoint(path: str | os.PathLike, simulation: Simulation, classes: It
     ``classes`` names further dataclasses that may occur (own forces). Raises ValueError for what cannot be written,
     such as a hopping given as a function.
     """
+    from safetensors.torch import save  # here, so that forces and dynamics need torch and numpy alone
+
     writer = _Writer(known_classes(classes))
     text = json.dumps(writer.encoded(simulation, "simulation"), allow_nan=False)
     metadata = {"format": FORMAT, "simulation": text, "digest": _digest(text, writer.arrays)}
@@ -104,6 +104,8 @@ def describe(simulation: Simulation) -> dict[str, Any]:
 
 def _read(path: str | os.PathLike) -> tuple[str, str, dict[str, torch.Tensor]]:
     """JSON text, digest and arrays of a file."""
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(os.fspath(path), framework="pt") as file:
             metadata = file.metadata() or {}

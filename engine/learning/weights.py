@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from engine.learning.network import Network
 from engine.learning.networks import NETWORKS
@@ -41,6 +39,8 @@ def save_network(path: Path | str, network: Network, card: Mapping[str, Any]) ->
     bad = [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]
     if bad:
         raise ValueError(f"cannot write a network whose weights are not finite: {', '.join(bad)}")
+    from safetensors.torch import save  # here, so that forces and dynamics need torch and numpy alone
+
     full = {
         "format": FORMAT, "network": network_name(network), "configuration": network.configuration,
         "lattice": network.kind,
@@ -126,6 +126,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def read_arrays(path: Path, format_: str, what: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
     """Metadata and arrays of a safetensors file of this format; ValueError says what was expected."""
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(os.fspath(path), framework="pt") as file:
             metadata = file.metadata() or {}
