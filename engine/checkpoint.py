@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 
 from engine import dynamics, electrons, forces, models
+from engine.files import write_whole
 from engine.forces import SumForce
 from engine.lattice import Lattice, from_description
 from engine.learning.force import LearnedForce
@@ -61,17 +61,7 @@ def save_checkpoint(path: str | os.PathLike, simulation: Simulation, classes: It
     text = json.dumps(writer.encoded(simulation, "simulation"), allow_nan=False)
     metadata = {"format": FORMAT, "simulation": text, "digest": _digest(text, writer.arrays)}
     content = save(writer.arrays, metadata)
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(Path(path), content)
 
 
 def load_checkpoint(

@@ -21,7 +21,7 @@ import torch
 
 from engine.forces import ForceProvider
 from engine.lattice import Lattice
-from engine.learning.dataset import _done, append, opened
+from engine.learning.dataset import append, labelled, opened
 from engine.learning.force import LearnedForce
 from engine.learning.network import Network, field_and_energy, transverse
 from engine.learning.sampling import SNAPSHOT_STEPS, Block, Configuration, Shape, Source, configurations
@@ -63,7 +63,7 @@ def label_disputed(
         )
     exact: dict[Shape, ForceProvider] = {}
     with opened(path, settings) as file:
-        done, written = _done(file)
+        done, written = labelled(file)
         yield written
         for number in range(count):
             if number in done:

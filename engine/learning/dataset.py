@@ -59,7 +59,7 @@ def label(source: Source, blocks: Iterator[Block], seed: int, path: Path, settin
     """
     exact: dict[Shape, ForceProvider] = {}
     with opened(path, settings) as file:
-        done, count = _done(file)
+        done, count = labelled(file)
         yield count
         for block in blocks:
             if block.number in done:
@@ -153,7 +153,7 @@ def _group(file: h5py.File, shape: Shape) -> h5py.Group:
     return file[name]
 
 
-def _done(file: h5py.File) -> tuple[set[int], int]:
+def labelled(file: h5py.File) -> tuple[set[int], int]:
     """Numbers of the blocks in the file, and the number of records. A half-written row is cut off."""
     blocks: list[np.ndarray] = []
     for group in file.values():

@@ -33,7 +33,7 @@ from safetensors.torch import save
 from engine.learning.dataset import Records, read
 from engine.learning.network import Network, field_and_energy, transverse, transverse_rms
 from engine.learning.networks import NETWORKS
-from engine.learning.weights import network_name, read_arrays, write_whole
+from engine.learning.weights import network_name, publish, read_arrays
 
 FORMAT = "spinviz training 1"
 TORQUE_FLOOR = 0.1
@@ -316,7 +316,7 @@ class _Run:
         arrays["generator"] = self.generator.get_state()
         progress = {name: getattr(self, name) for name in PROGRESS}
         metadata = {"format": FORMAT, "about": json.dumps(self.about), "progress": json.dumps(progress)}
-        write_whole(path, save({name: t.detach().cpu().contiguous().clone() for name, t in arrays.items()}, metadata))
+        publish(path, save({name: t.detach().cpu().contiguous().clone() for name, t in arrays.items()}, metadata))
 
     def restore(self, path: Path) -> None:
         """The inverse of :meth:`store`. Raises ValueError when the file belongs to another training."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from engine.files import write_whole
 from engine.learning.network import Network
 from engine.learning.networks import NETWORKS
 
@@ -50,8 +50,8 @@ def save_network(path: Path | str, network: Network, card: Mapping[str, Any]) ->
         text = json.dumps(full, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"a model card must be JSON (finite numbers, texts, lists, mappings): {error}") from error
-    write_whole(path, save(weights, {"format": FORMAT, "card": text}))
-    write_whole(path.with_suffix(".json"), (text + "\n").encode())
+    publish(path, save(weights, {"format": FORMAT, "card": text}))
+    publish(path.with_suffix(".json"), (text + "\n").encode())
 
 
 def read_network(path: Path | str) -> tuple[Network, dict[str, Any]]:
@@ -108,20 +108,10 @@ def find(name: str | os.PathLike) -> Path:
     )
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it appears complete or not at all."""
+def publish(path: Path, content: bytes) -> None:
+    """Write a file for everybody to read, in a folder that is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_whole(path, content, 0o644)
 
 
 def read_arrays(path: Path, format_: str, what: str) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine import PRESETS, snapshot
+from engine import PRESETS, Simulation, snapshot
 from spinviz.changes import built, quenched, restarted, value_at, with_suggested_time_step, with_values
 from spinviz.controls import BATH, CONTROLS, ELECTRONS, FIELD, Controls
 
@@ -29,12 +29,17 @@ def test_every_control_is_a_parameter_with_a_doc() -> None:
         assert controls.param[name].doc and control.label, name
 
 
+def shown(name: str) -> tuple[Controls, Simulation]:
+    """Controls that show a small simulation of a preset, and that simulation."""
+    controls, simulation = Controls(), built(small(name))
+    controls.choose(name)
+    controls.adopt(small(name), lambda path: value_at(simulation, path))
+    return controls, simulation
+
+
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_adopted_values_are_those_of_the_simulation(name: str) -> None:
-    controls = Controls()
-    controls.choose(name)
-    simulation = built(small(name))
-    controls.adopt(small(name), lambda path: value_at(simulation, path))
+    controls, _ = shown(name)
     assert controls.damping == PRESETS[name].damping and controls.time_step == PRESETS[name].time_step
     assert (controls.field_x, controls.field_y, controls.field_z) == PRESETS[name].field
     assert controls.electronic == (PRESETS[name].force != "classical")
@@ -43,10 +48,7 @@ def test_adopted_values_are_those_of_the_simulation(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_settings_build_the_simulation_that_is_shown(name: str) -> None:
-    controls = Controls()
-    controls.choose(name)
-    first = built(small(name))
-    controls.adopt(small(name), lambda path: value_at(first, path))
+    controls, first = shown(name)
     again = built(controls.settings())
     paths = [path for control in CONTROLS.values() for path in control.paths]
     assert {path: value_at(again, path) for path in paths} == {path: value_at(first, path) for path in paths}
