@@ -7,11 +7,8 @@ import json
 import math
 import os
 import platform
-import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,7 +26,7 @@ from engine.presets import PRESETS, preset
 from engine.simulation import Simulation
 from engine.state import SpinState
 from spinviz import commands_learning
-from spinviz.headless import FrameWriter, Recorded, record
+from spinviz.headless import FrameWriter, Recorded, asked_to_stop, record
 from spinviz.movie import MovieWriter
 
 PRESET_SETTINGS = (
@@ -145,7 +142,7 @@ def _record(simulation: Simulation, arguments: Namespace, append: bool) -> int:
         writers.append(MovieWriter(arguments.movie, arguments.frames_per_second, arguments.height, caption))
     checkpoint = _checkpoint_path(arguments)
     with (
-        _terminated_like_interrupted(),
+        asked_to_stop() as asked,
         tqdm(
             total=arguments.steps, unit="step", desc=str(simulation.settings.get("preset", "run")), file=sys.stderr
         ) as bar,
@@ -155,7 +152,7 @@ def _record(simulation: Simulation, arguments: Namespace, append: bool) -> int:
             bar.set_postfix(_shown(frame), refresh=False)
             bar.update(steps_more)
 
-        done = record(simulation, arguments.steps, arguments.every, observables, writers, checkpoint, progress)
+        done = record(simulation, arguments.steps, arguments.every, observables, writers, checkpoint, progress, asked)
     files = {"trajectory": arguments.out, "movie": arguments.movie, "checkpoint": checkpoint and str(checkpoint)}
     _print_summary(done, {name: path for name, path in files.items() if path}, arguments.json)
     if done.stopped == "interrupted":
@@ -283,17 +280,3 @@ def _trajectory_facts(trajectory: Trajectory) -> dict[str, Any]:
 def _use_threads(threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """A polite kill ends a run like Ctrl-C does. Outside the main thread signals are not ours to handle."""
-    try:
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

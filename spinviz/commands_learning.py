@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from engine.learning.train import train as training
 from engine.learning.trajectories import energy_drift, same_starts
 from engine.learning.weights import ENDING, find, read_network, save_network
 from engine.presets import electrons_of, network_configuration, source
+from spinviz.headless import asked_to_stop
 from spinviz.learning_plots import evaluation_plots, sparkline, training_curve
 
 OPTIONS = [field.name for field in dataclasses.fields(TrainingOptions)]
@@ -58,13 +57,12 @@ def dataset(arguments: Namespace) -> int:
         blocks = plan(arguments.mix, arguments.size, arguments.count)
         written = data.label(what, blocks, seed, path, settings)
     done = 0
-    with tqdm(total=arguments.count, desc="label", unit="record", file=sys.stderr) as bar:
-        try:
-            for done in written:
-                bar.update(done - bar.n)
-        except KeyboardInterrupt:
-            print(f"{path}: {done} records; the same command goes on from here", file=sys.stderr)
-            return 130
+    with asked_to_stop() as asked, tqdm(total=arguments.count, desc="label", unit="record", file=sys.stderr) as bar:
+        for done in written:
+            bar.update(done - bar.n)
+            if asked and done < arguments.count:
+                print(f"{path}: {done} records; the same command goes on from here", file=sys.stderr)
+                return 130
     print(f"{path}: {done} records")
     return 0
 
@@ -143,7 +141,7 @@ def _trained(
     validations = [row[2] for row in history(checkpoint)] if checkpoint.exists() else []
     last = validations[-1] if validations else None
     bar = tqdm(total=options.steps, desc=f"train {arguments.network}", unit="step", file=sys.stderr)
-    with _asked_to_stop() as asked, bar:
+    with asked_to_stop() as asked, bar:
         for progress in steps:
             if progress.validation is not None and progress.validation != last:
                 last = progress.validation
@@ -205,21 +203,3 @@ def _mean_chemical_potential(paths: Sequence[str]) -> float:
 def _use_threads(threads: int | None) -> None:
     if threads:
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def _asked_to_stop() -> Iterator[list[int]]:
-    """Ctrl-C or a polite kill fills the list, instead of tearing a step apart."""
-    asked: list[int] = []
-    try:
-        previous = [
-            (s, signal.signal(s, lambda number, _: asked.append(number))) for s in (signal.SIGINT, signal.SIGTERM)
-        ]
-    except ValueError:  # outside the main thread signals are not ours to handle
-        yield asked
-        return
-    try:
-        yield asked
-    finally:
-        for number, handler in previous:
-            signal.signal(number, handler)
