@@ -64,6 +64,19 @@ def networks(preset: str) -> list[str]:
     return sorted(learned_forces(preset), key=lambda name: (name != BEST, name))
 
 
+def textures(system: Preset) -> list[str]:
+    """Names of the initial textures that the preset's lattice can have."""
+    return [name for name in TEXTURES if system.lattice != "random_sites" or name in ("random", "ferromagnet")]
+
+
+def slider_ranges(system: Preset) -> dict[str, tuple[float, float]]:
+    """Ranges of the sliders that follow the preset, name -> (low, high)."""
+    scale = system.field_scale
+    ranges = dict.fromkeys(("field_x", "field_y", "field_z"), (-scale, scale))
+    ranges |= dict.fromkeys(("temperature", "electron_temperature"), (0.0, system.temperature_scale))
+    return ranges | {"time_step": (system.time_step / 20, system.time_step * 4)}
+
+
 class Controls(param.Parameterized):
     """Present values of all controls, with their ranges; ranges follow the preset."""
 
@@ -106,9 +119,7 @@ class Controls(param.Parameterized):
         self._set_ranges(system)
         sizes = SIZES if regular else SITES
         self.param.size.objects = sorted({*sizes, system.size})
-        self.param.texture.objects = {
-            t.title: key for key, t in TEXTURES.items() if regular or key in ("random", "ferromagnet")
-        }
+        self.param.texture.objects = {TEXTURES[key].title: key for key in textures(system)}
         known = networks(name)
         size, force = system.size, system.force
         if BEST in known:
@@ -119,10 +130,7 @@ class Controls(param.Parameterized):
         self.param.force.objects = offered
 
     def _set_ranges(self, system: Preset) -> None:
-        scale = system.field_scale
-        ranges = dict.fromkeys(("field_x", "field_y", "field_z"), (-scale, scale))
-        ranges |= dict.fromkeys(("temperature", "electron_temperature"), (0.0, system.temperature_scale))
-        ranges["time_step"] = (system.time_step / 20, system.time_step * 4)
+        ranges = slider_ranges(system)
         notches = {name: 200 if bounds[0] < 0 else 100 for name, bounds in ranges.items()} | {"time_step": 79}
         for name, bounds in ranges.items():
             low, high = self.param[name].bounds
