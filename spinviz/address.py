@@ -24,7 +24,7 @@ PAGE_ONLY = ("speed", "view", "theme")  # not of the simulation
 LONGEST = 60  # characters of a value that a warning repeats
 
 
-class _Wrong(ValueError):
+class _Refused(ValueError):  # noqa: N818 - it is no failure
     """A value that cannot be used; the message says why and what is used instead."""
 
 
@@ -55,7 +55,7 @@ def parse_query(query: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             continue
         try:
             settings[name], cut = reader(preset, name, text)
-        except _Wrong as reason:
+        except _Refused as reason:
             warnings.append(_sentence(name, text, str(reason)))
             continue
         warnings += [cut] if cut else []
@@ -101,7 +101,7 @@ def _choice(known: Callable[[str], tuple[Any, ...]]) -> Callable[[str, str, str]
     def read(preset: str, name: str, text: str) -> tuple[Any, str]:
         options = {str(option): option for option in known(preset)}
         if text not in options:
-            raise _Wrong(f"is not one of {', '.join(options)} for {PRESETS[preset].title!r}")
+            raise _Refused(f"is not one of {', '.join(options)} for {PRESETS[preset].title!r}")
         return options[text], ""
 
     return read
@@ -112,7 +112,7 @@ def _whole(limits: Callable[[str], tuple[int, int]]) -> Callable[[str, str, str]
 
     def read(preset: str, name: str, text: str) -> tuple[int, str]:
         if not (text.lstrip("+-").isascii() and text.lstrip("+-").isdigit() and len(text) <= 19):
-            raise _Wrong("is not a whole number")
+            raise _Refused("is not a whole number")
         return _cut(name, int(text), *limits(preset))
 
     return read
@@ -122,16 +122,16 @@ def _number(preset: str, name: str, text: str) -> tuple[float, str]:
     try:
         value = float(text)
     except ValueError:
-        raise _Wrong("is not a number") from None
+        raise _Refused("is not a number") from None
     if not math.isfinite(value):
-        raise _Wrong("is not a finite number")
+        raise _Refused("is not a finite number")
     return _cut(name, value, *limits_of(preset, name))
 
 
 def _field(preset: str, name: str, text: str) -> tuple[tuple[float, float, float], str]:
     parts = text.split(",")
     if len(parts) != 3:
-        raise _Wrong("is not three numbers Hx,Hy,Hz")
+        raise _Refused("is not three numbers Hx,Hy,Hz")
     read = [_number(preset, f"field_{axis}", part) for axis, part in zip("xyz", parts, strict=True)]
     (x, _), (y, _), (z, _) = read
     return (x, y, z), " ".join(cut for _, cut in read if cut)
