@@ -1,0 +1,306 @@
+"""Errors of means, growth laws, scaling and critical fields, from runs that were repeated.
+
+Samples are arrays (R, ...) of R independent replicas. Every error is one standard deviation.
+
+    mean:             s / sqrt(R)
+    correlated data:  s^2/n 2 tau,  tau = 1/2 + sum_t rho(t), summed up to t = 6 tau (Madras and Sokal, J. Stat. Phys. 50,
+                      109 (1988)); or the error of means of blocks, doubled until it stops growing (Flyvbjerg and
+                      Petersen, J. Chem. Phys. 91, 461 (1989))
+    any function:     bootstrap over replicas (Efron 1979), its variance times R / (R - 1), which it misses for few replicas
+    growth laws:      L(t) = A t^n: slope of ln L against ln t, replicas resampled, and the window of times moved
+    scaling:          S(k, t) = L^d G(k L): curves of all times lie on one; quality 1 means within errors (Houdayer and
+                      Hartmann, Phys. Rev. B 70, 014418 (2004))
+    critical fields:  a smooth step between two plateaus, or the zero of the difference of two energies
+
+Nothing is drawn from a global generator: resampling takes a seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.observables.domains import power_law_fit
+
+RESAMPLES = 400
+LEAST_REPLICAS = 4  # a standard deviation from three numbers is itself wrong by half
+LEAST_DECADES = 0.3  # a factor of two in time: below that an exponent means nothing
+LARGEST_EXPONENT_ERROR = 0.25
+LEAST_GROWTH = 1.15  # L has to change by this factor for its growth to be called one
+SOKAL_WINDOW = 6.0
+STEP_WIDTHS, STEP_PLACES = 24, 61  # grid of the search for a step
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its standard error, from ``count`` independent samples. Arrays (...) are allowed for both."""
+
+    value: float
+    error: float
+    count: int
+
+    def sigmas_from(self, expected: float) -> float:
+        """|value - expected| in standard errors."""
+        return abs(self.value - expected) / self.error if self.error > 0 else math.inf * (self.value != expected)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Exponent n of L = A t^n: ``exponent`` +- ``error``, which joins ``statistical`` (bootstrap over replicas) and
+    ``window_spread`` (standard deviation over windows of times). ``too_thin`` says why the exponent means nothing, or
+    is None."""
+
+    exponent: float
+    error: float
+    statistical: float
+    window_spread: float
+    prefactor: float
+    window: tuple[float, float]
+    replicas: int
+    too_thin: str | None
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A critical value ``at`` +- ``error``; ``statistical`` from replicas, ``resolution`` from the spacing of points."""
+
+    at: float
+    error: float
+    statistical: float
+    resolution: float
+
+
+def mean_and_error(samples: np.ndarray, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error over ``axis`` of independent samples. Raises ValueError for fewer than 2."""
+    values = np.asarray(samples, dtype=np.float64)
+    count = values.shape[axis] if values.ndim else 0
+    if count < 2:
+        raise ValueError(f"a standard error needs at least 2 independent samples, got {count}; add replicas")
+    return values.mean(axis), values.std(axis, ddof=1) / math.sqrt(count)
+
+
+def autocorrelation_time(series: np.ndarray) -> float:
+    """Integrated autocorrelation time tau >= 1/2 of a stationary series (n,), in units of its spacing.
+
+    Raises ValueError for a series of fewer than 16 numbers, and when it is shorter than 20 tau: tau is then unknown.
+    """
+    values = _series(series, 16)
+    centred = values - values.mean()
+    if not centred.any():
+        return 0.5
+    length = len(values)
+    spectrum = np.abs(np.fft.rfft(centred, 2 * length)) ** 2
+    covariance = np.fft.irfft(spectrum)[:length] / np.arange(length, 0, -1)
+    tau = 0.5 + np.cumsum(covariance[1:] / covariance[0])
+    inside = np.arange(1, length) >= SOKAL_WINDOW * tau
+    found = float(tau[int(inside.argmax())]) if inside.any() else math.inf
+    if found * 20 > length:
+        raise ValueError(f"a series of {length} numbers is too short: it stays correlated over {found:.3g} of them")
+    return max(0.5, found)
+
+
+def correlated_error(series: np.ndarray) -> Estimate:
+    """Mean of a stationary correlated series (n,) with its standard error; ``count`` is the effective number n / 2 tau."""
+    values, tau = _series(series, 16), autocorrelation_time(series)
+    error = values.std(ddof=1) * math.sqrt(2 * tau / len(values))
+    return Estimate(float(values.mean()), float(error), max(1, int(len(values) / (2 * tau))))
+
+
+def blocking_error(series: np.ndarray) -> Estimate:
+    """The same by blocks: their length doubles until the error no longer grows by more than its own uncertainty."""
+    values = _series(series, 32)
+    mean, best = float(values.mean()), (0.0, len(values))
+    while len(values) >= 8:
+        count = len(values)
+        error = float(values.std(ddof=1) / math.sqrt(count))
+        grown = error > best[0] * (1 + 1 / math.sqrt(2 * (count - 1))) or best[0] == 0
+        if not grown:
+            break
+        best = (error, count)
+        values = values[: count // 2 * 2].reshape(-1, 2).mean(1)
+    return Estimate(mean, best[0], best[1])
+
+
+def bootstrap(
+    samples: np.ndarray, statistic: Callable[[np.ndarray], float], resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """``statistic`` of samples (R, ...) and its standard error, by drawing R replicas with replacement.
+
+    Raises ValueError for fewer than 2 replicas or a statistic that is not finite on the samples themselves.
+    """
+    values = np.asarray(samples)
+    replicas = len(values)
+    if replicas < 2:
+        raise ValueError(f"a bootstrap needs at least 2 replicas, got {replicas}")
+    centre = float(statistic(values))
+    if not math.isfinite(centre):
+        raise ValueError(f"the statistic of the samples must be finite, got {centre}")
+    draw = np.random.default_rng(seed)
+    found = np.array([statistic(values[draw.integers(0, replicas, replicas)]) for _ in range(resamples)])
+    found = found[np.isfinite(found)]
+    spread = found.std(ddof=1) if len(found) > 1 else math.inf
+    return Estimate(centre, float(spread * math.sqrt(replicas / (replicas - 1))), replicas)
+
+
+def growth_exponent(
+    time: np.ndarray, length: np.ndarray, window: tuple[float, float], resamples: int = RESAMPLES, seed: int = 0
+) -> Growth:
+    """Exponent of L(t) = A t^n from lengths (R, T) at times (T,) within ``window``.
+
+    The mean over replicas is fitted; the bootstrap over replicas keeps the correlation between times. The window is
+    shortened by a quarter of its logarithm at either end, and the spread of these fits is added.
+    Raises ValueError when the shapes do not fit or fewer than 3 times lie in the window.
+    """
+    time, length = np.asarray(time, dtype=np.float64), np.asarray(length, dtype=np.float64)
+    if length.ndim != 2 or time.shape != length.shape[1:] or len(length) < 2:
+        raise ValueError(f"growth needs times (T,) and lengths (R >= 2, T), got {time.shape} and {length.shape}")
+
+    def slope(some: np.ndarray, at: tuple[float, float] = window) -> float:
+        return power_law_fit(time, some.mean(0), at).exponent
+
+    whole = power_law_fit(time, length.mean(0), window)
+    statistical = bootstrap(length, slope, resamples, seed).error
+    quarter = (window[1] / max(window[0], 1e-300)) ** 0.25
+    windows = [(window[0] * quarter, window[1]), (window[0], window[1] / quarter)]
+    usable = [w for w in windows if ((time >= w[0]) & (time <= w[1])).sum() >= 3]
+    spread = float(np.std([whole.exponent, *(slope(length, w) for w in usable)]))
+    error = math.hypot(statistical, spread)
+    inside = length.mean(0)[(time >= window[0]) & (time <= window[1])]
+    thin = _too_thin(len(length), window, error, float(inside.max() / inside.min()))
+    return Growth(whole.exponent, error, statistical, spread, whole.prefactor, window, len(length), thin)
+
+
+def collapse_quality(
+    curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> float:
+    """How well curves (x, y, error of y) lie on one: mean square distance in errors of each point from the line through
+    its neighbours on every other curve. 1: within errors; much more: they do not collapse.
+
+    Raises ValueError for fewer than 2 curves or curves that do not overlap.
+    """
+    if len(curves) < 2:
+        raise ValueError(f"a collapse needs at least 2 curves, got {len(curves)}")
+    ordered = [tuple(np.asarray(part, dtype=np.float64)[np.argsort(curve[0])] for part in curve) for curve in curves]
+    total, count = 0.0, 0
+    for number, (x, y, error) in enumerate(ordered):
+        for other, (ox, oy, oe) in enumerate(ordered):
+            if other == number:
+                continue
+            kept = (x >= ox[0]) & (x <= ox[-1])
+            right = np.clip(np.searchsorted(ox, x[kept]), 1, len(ox) - 1)
+            share = (x[kept] - ox[right - 1]) / (ox[right] - ox[right - 1])
+            line = oy[right - 1] * (1 - share) + oy[right] * share
+            variance = (oe[right - 1] * (1 - share)) ** 2 + (oe[right] * share) ** 2 + error[kept] ** 2
+            total += float(((y[kept] - line) ** 2 / variance).sum())
+            count += int(kept.sum())
+    if count == 0:
+        raise ValueError("the curves do not overlap anywhere; choose a wider range")
+    return total / count
+
+
+def rescaled(
+    wave_number: np.ndarray, structure: np.ndarray, length: np.ndarray, dimension: int = 2
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Curves (k L, S / L^d, error) of S(k, t) (R, T, K) with L(t) (R, T): replica means at every time. See
+    :func:`collapse_quality`."""
+    mean, error = mean_and_error(structure)
+    scale = np.asarray(length, dtype=np.float64).mean(0)
+    return [
+        (np.asarray(wave_number) * size, row / size**dimension, np.maximum(wrong, 1e-300) / size**dimension)
+        for size, row, wrong in zip(scale, mean, error, strict=True)
+    ]
+
+
+def step_position(x: np.ndarray, samples: np.ndarray, resamples: int = RESAMPLES // 4, seed: int = 0) -> Transition:
+    """Where y(x) steps from one plateau to another: samples (R, X) at fields x (X,), ascending.
+
+    y = a + b tanh((x - x_c) / w) is fitted to the mean over replicas; x_c's error is that of the bootstrap and, where the
+    step is sharper than the spacing of the points, the spacing over sqrt 12. Raises ValueError for fewer than 4 points
+    and when the fitted step is no larger than the scatter about it.
+    """
+    x, samples = np.asarray(x, dtype=np.float64), np.asarray(samples, dtype=np.float64)
+    if x.ndim != 1 or len(x) < 4 or samples.ndim != 2 or samples.shape[1] != len(x) or (np.diff(x) <= 0).any():
+        raise ValueError(f"a step needs at least 4 ascending fields (X,) and samples (R, X), got {x.shape} and "
+                         f"{samples.shape}")  # fmt: skip
+    at, width, height, scatter = _fitted_step(x, samples.mean(0))
+    if height <= 2 * scatter:
+        raise ValueError(f"no step found: its height {height:.3g} is within the scatter {scatter:.3g}")
+    near = int(np.clip(np.searchsorted(x, at), 1, len(x) - 1))
+    spacing = float(x[near] - x[near - 1])
+    resolution = spacing / math.sqrt(12) if width < spacing else 0.0
+    statistical = bootstrap(samples, lambda some: _fitted_step(x, some.mean(0))[0], resamples, seed).error
+    return Transition(at, math.hypot(statistical, resolution), statistical, resolution)
+
+
+def crossing(x: np.ndarray, difference: np.ndarray, error: np.ndarray | None = None) -> Transition:
+    """Zero of a smooth difference d(x) (X,) of two energies: root of a straight line through the points.
+
+    ``error`` (X,): standard errors; without them the scatter about the line. Only the four points around the change of
+    sign are used. Raises ValueError when the sign does not change.
+    """
+    x, d = np.asarray(x, dtype=np.float64), np.asarray(difference, dtype=np.float64)
+    change = np.nonzero(np.sign(d[:-1]) != np.sign(d[1:]))[0]
+    if x.shape != d.shape or not len(change):
+        raise ValueError(f"the difference does not change its sign between {x.min():g} and {x.max():g}")
+    low = int(np.clip(change[0] - 1, 0, max(0, len(x) - 4)))
+    near = slice(low, low + 4)
+    sigma = np.ones(len(x[near])) if error is None else np.asarray(error, dtype=np.float64)[near]
+    design = np.stack([x[near], np.ones_like(x[near])], 1) / sigma[:, None]
+    inverse = np.linalg.inv(design.T @ design)
+    slope, offset = inverse @ design.T @ (d[near] / sigma)
+    if error is None:
+        residual = d[near] - slope * x[near] - offset
+        inverse = inverse * (residual @ residual) / max(1, len(residual) - 2)
+    at = -offset / slope
+    gradient = np.array([offset / slope**2, -1 / slope])
+    wrong = float(math.sqrt(gradient @ inverse @ gradient))
+    return Transition(float(at), wrong, wrong, 0.0)
+
+
+def _series(series: np.ndarray, least: int) -> np.ndarray:
+    values = np.asarray(series, dtype=np.float64)
+    if values.ndim != 1 or len(values) < least or not np.isfinite(values).all():
+        raise ValueError(f"expected one series of at least {least} finite numbers, got shape {values.shape}")
+    return values
+
+
+def _too_thin(replicas: int, window: tuple[float, float], error: float, growth: float) -> str | None:
+    """Why an exponent should not be printed, or None."""
+    if replicas < LEAST_REPLICAS:
+        return f"{replicas} replicas, at least {LEAST_REPLICAS} are needed"
+    decades = math.log10(window[1] / window[0])
+    if decades < LEAST_DECADES:
+        return f"times span {decades:.2f} decades, at least {LEAST_DECADES} are needed"
+    if error > LARGEST_EXPONENT_ERROR:
+        return f"its error would be {error:.2f}, at most {LARGEST_EXPONENT_ERROR} is allowed"
+    if growth < LEAST_GROWTH:
+        return f"the length changes by a factor of {growth:.2f} only, at least {LEAST_GROWTH} is needed"
+    return None
+
+
+def _fitted_step(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
+    """x_c, w, |2 b| and rms residual of y = a + b tanh((x - x_c)/w): plateaus by least squares at every (x_c, w) of a
+    grid that is refined around its best point."""
+    spacing = float(np.diff(x).min())
+    low, high = float(x[0]), float(x[-1])
+    widths = np.geomspace(spacing / 4, high - low, STEP_WIDTHS)
+    centred_y = y - y.mean()
+    for _ in range(3):
+        places = np.linspace(low, high, STEP_PLACES)
+        shape = np.tanh((x - places[:, None, None]) / widths[:, None])
+        shape -= shape.mean(-1, keepdims=True)
+        norm = (shape**2).sum(-1)
+        half = (shape @ centred_y) / np.maximum(norm, 1e-12)
+        wrong = (centred_y**2).sum() - half**2 * norm
+        place, number = np.unravel_index(int(wrong.argmin()), wrong.shape)
+        at, width, height = float(places[place]), float(widths[number]), 2 * abs(float(half[place, number]))
+        low, high = max(float(x[0]), at - (high - low) / 30), min(float(x[-1]), at + (high - low) / 30)
+        scatter = math.sqrt(max(0.0, float(wrong[place, number])) / len(x))
+        widths = np.geomspace(width / 1.6, width * 1.6, 9)
+    if width < spacing / 3:  # a step between two points: its middle is the best guess
+        near = int(np.clip(np.searchsorted(x, at), 1, len(x) - 1))
+        at = float(x[near] + x[near - 1]) / 2
+    return at, width, height, scatter
