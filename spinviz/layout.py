@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from spinviz.session import Build, Session, Status
 from spinviz.theme import PAGE
 
 POLL_MILLISECONDS = 15
+FURNISH_SECONDS = 3.0  # a page that draws nothing for so long (a hidden tab) gets its controls all the same
 ALWAYS_MOVING: dict[str, Any] = {"step": 0, "time": 0.0, "steps_per_second": 0.0, "recorded": 0}
 THREADS_VARIABLE = "SPINVIZ_THREADS"
 THEME = {
@@ -65,6 +67,8 @@ class LivePage:
         self._recording: Recording | None = None
         self._quiet = self._suggesting = False
         self._seen = Status()
+        self._bare = [self.sidebar.furnish, self.pictures.furnish_side, self.pictures.furnish_curves]
+        self._watched = 0.0
         self._shown_kind = self._told = ""
         self._connect()
         self.page = pmui.Page(
@@ -77,6 +81,7 @@ class LivePage:
     def watch(self) -> None:
         """Run and look for new frames, from now on: while the page loads, the processors are its own."""
         send_at_once(pn.state.curdoc)
+        self._watched = time.monotonic()
         self.session.start()
         pn.state.curdoc.add_periodic_callback(self.poll, POLL_MILLISECONDS)  # Panel's own costs 20 ms a call
 
@@ -94,6 +99,8 @@ class LivePage:
             self.pictures.spin.show(frame)
         else:
             self.pictures.spin.panel.send_newest()
+        if self._bare and (self.pictures.spin.panel.drawn or time.monotonic() - self._watched > FURNISH_SECONDS):
+            self._furnish()
         self._check()
         observed, status = self.session.take_observed(), self.session.status
         if observed is None and replace(status, **ALWAYS_MOVING) == replace(self._seen, **ALWAYS_MOVING):
@@ -103,6 +110,11 @@ class LivePage:
                 self.pictures.show(observed)
             self._follow(status, observed is not None)
             self.header.show(status, observed)
+
+    def _furnish(self) -> None:
+        """One more part of the page; frames go out between two parts."""
+        with pn.io.hold():
+            self._bare.pop(0)()
 
     def _check(self) -> None:
         """Show an audit that is done, and begin one that is due."""

@@ -40,6 +40,7 @@ class LatticeMap(JSComponent):
         self._last: dict[str, Any] | None = None
         self._frame = 0
         self.most_in_flight = 0
+        self.drawn = 0
 
     def push(self, message: dict[str, Any]) -> None:
         """Show this message as soon as the browser has room; an older one still waiting is dropped."""
@@ -66,6 +67,7 @@ class LatticeMap(JSComponent):
 
     def _handle_msg(self, data: Any) -> None:
         if "drawn" in data:  # frames are drawn in order: older ones were skipped by the browser
+            self.drawn = data["drawn"]
             self._in_flight = {frame: sent for frame, sent in self._in_flight.items() if frame > data["drawn"]}
             self.send_newest()
         elif "ready" in data:
