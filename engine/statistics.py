@@ -31,7 +31,8 @@ LEAST_DECADES = 0.3  # a factor of two in time: below that an exponent means not
 LARGEST_EXPONENT_ERROR = 0.25
 LEAST_GROWTH = 1.15  # L has to change by this factor for its growth to be called one
 SOKAL_WINDOW = 6.0
-STEP_WIDTHS, STEP_PLACES = 24, 61  # grid of the search for a step
+LEAST_STEP = 4.0  # in standard deviations: what noise alone passes for
+STEP_WIDTHS, STEP_PLACES = 16, 41  # grid of the search for a step
 
 
 @dataclass(frozen=True)
@@ -219,15 +220,18 @@ def step_position(x: np.ndarray, samples: np.ndarray, resamples: int = RESAMPLES
 
     y = a + b tanh((x - x_c) / w) is fitted to the mean over replicas; x_c's error is that of the bootstrap and, where the
     step is sharper than the spacing of the points, the spacing over sqrt 12. Raises ValueError for fewer than 4 points
-    and when the fitted step is no larger than the scatter about it.
+    and for a step of less than 4 times the scatter about it.
     """
     x, samples = np.asarray(x, dtype=np.float64), np.asarray(samples, dtype=np.float64)
     if x.ndim != 1 or len(x) < 4 or samples.ndim != 2 or samples.shape[1] != len(x) or (np.diff(x) <= 0).any():
         raise ValueError(f"a step needs at least 4 ascending fields (X,) and samples (R, X), got {x.shape} and "
                          f"{samples.shape}")  # fmt: skip
     at, width, height, scatter = _fitted_step(x, samples.mean(0))
-    if height <= 2 * scatter:
-        raise ValueError(f"no step found: its height {height:.3g} is within the scatter {scatter:.3g}")
+    noise = float(samples.std(0, ddof=1).mean() / math.sqrt(len(samples))) if len(samples) > 1 else math.inf
+    if height <= LEAST_STEP * math.hypot(scatter, noise):
+        raise ValueError(
+            f"no step found: its height {height:.3g} is within the scatter {math.hypot(scatter, noise):.3g}"
+        )
     near = int(np.clip(np.searchsorted(x, at), 1, len(x) - 1))
     spacing = float(x[near] - x[near - 1])
     resolution = spacing / math.sqrt(12) if width < spacing else 0.0
@@ -297,7 +301,7 @@ def _fitted_step(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, flo
         wrong = (centred_y**2).sum() - half**2 * norm
         place, number = np.unravel_index(int(wrong.argmin()), wrong.shape)
         at, width, height = float(places[place]), float(widths[number]), 2 * abs(float(half[place, number]))
-        low, high = max(float(x[0]), at - (high - low) / 30), min(float(x[-1]), at + (high - low) / 30)
+        low, high = max(float(x[0]), at - (high - low) / 20), min(float(x[-1]), at + (high - low) / 20)
         scatter = math.sqrt(max(0.0, float(wrong[place, number])) / len(x))
         widths = np.geomspace(width / 1.6, width * 1.6, 9)
     if width < spacing / 3:  # a step between two points: its middle is the best guess

@@ -132,10 +132,10 @@ def test_scaling_collapse_tells_the_right_exponent_from_a_wrong_one():
 def test_position_of_a_smooth_step_within_its_error():
     x = np.linspace(0, 0.01, 21)
     found = []
-    for seed in range(20):
+    for seed in range(16):
         draw = np.random.default_rng(seed)
         clean = 1.5 - 0.5 * np.tanh((x - 0.0043) / 0.0008)
-        found.append(step_position(x, clean + 0.1 * draw.normal(size=(8, len(x))), resamples=30))
+        found.append(step_position(x, clean + 0.1 * draw.normal(size=(8, len(x))), resamples=24))
     deviations = np.array([(f.at - 0.0043) / f.error for f in found])
     assert abs(deviations.mean()) < SIGMAS / math.sqrt(len(found))
     assert np.abs(deviations).max() < SIGMAS
