@@ -6,15 +6,21 @@ import math
 
 import numpy as np
 from bokeh.models import BasicTicker, ColumnDataSource
-from panel.layout import Row
+from panel.layout import Column, Row
 from panel.pane import Bokeh
 
 from engine.frame import Frame
+from spinviz.components.picture_tools import PictureTools
 from spinviz.theme import LINES
+from spinviz.views.download import csv_bytes
+from spinviz.views.explanations import EXPLANATIONS
 from spinviz.views.view import View, plain_figure
 
 POINTS = 2000
-COLUMNS = ("time", "charge", "magnetization", "along_field", "energy")
+COLUMNS = {
+    "time": "time (hbar/t1)", "charge": "topological charge", "magnetization": "|M|", "along_field": "Mz",
+    "energy": "energy per site (t1)",
+}  # fmt: skip
 
 
 class TimeSeriesView(View):
@@ -39,10 +45,15 @@ class TimeSeriesView(View):
         charge.y_range.min_interval = 2
         energy.y_range.min_interval = 1e-4
         self.charge = Bokeh(charge, sizing_mode="stretch_both")
-        self.panel = Row(
+        self.tools = PictureTools(
+            self.file, title="time series", help=EXPLANATIONS["series"].html,
+            figures=[plot.id for plot in (charge, magnet, energy)],
+        )  # fmt: skip
+        curves = Row(
             self.charge, Bokeh(magnet, sizing_mode="stretch_both"), Bokeh(energy, sizing_mode="stretch_both"),
             sizing_mode="stretch_both",
         )  # fmt: skip
+        self.panel = Column(self.tools, curves, sizing_mode="stretch_both", margin=0)
 
     def show(self, frame: Frame) -> None:
         time = float(frame.time[0])
@@ -51,13 +62,27 @@ class TimeSeriesView(View):
         elif time == self._last:
             return
         self._last = time
-        values = frame.observables
-        magnetization = values["magnetization"][0]
-        sample = {
-            "time": time,
-            "charge": round(float(values["topological_charge"][0]), 3) if "topological_charge" in values else math.nan,
-            "magnetization": float(np.linalg.norm(magnetization)),
-            "along_field": float(magnetization[2]),
-            "energy": float(values["energy"][0]) if "energy" in values else math.nan,
-        }
+        sample = numbers(frame)
         self._source.stream({name: np.array([value]) for name, value in sample.items()}, rollover=POINTS)
+
+    def show_all(self, columns: dict[str, np.ndarray]) -> None:
+        """Show whole curves at once: a recording. Columns as :func:`numbers` names them."""
+        self._source.data = {name: np.asarray(columns[name], dtype=np.float64) for name in COLUMNS}
+        self._last = math.inf
+
+    def file(self, kind: str) -> bytes:
+        """The curves as CSV."""
+        return csv_bytes({title: self._source.data[name] for name, title in COLUMNS.items()})
+
+
+def numbers(frame: Frame) -> dict[str, float]:
+    """One point of every curve; NaN for what the frame does not have."""
+    values = frame.observables
+    magnetization = values["magnetization"][0] if "magnetization" in values else frame.spin[0].mean(axis=0)
+    return {
+        "time": float(frame.time[0]),
+        "charge": round(float(values["topological_charge"][0]), 3) if "topological_charge" in values else math.nan,
+        "magnetization": float(np.linalg.norm(magnetization)),
+        "along_field": float(magnetization[2]),
+        "energy": float(values["energy"][0]) if "energy" in values else math.nan,
+    }

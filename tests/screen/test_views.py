@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from engine import Frame, Lattice, preset, snapshot, square, triangular
+from engine.observables import ring_average
 from spinviz.components import LatticeMap
 from spinviz.components.lattice_map import ANSWER_TIMEOUT, FRAMES_IN_FLIGHT
+from spinviz.components.picture_tools import PictureTools
 from spinviz.session import EVERYWHERE, ON_TRIANGLES
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
-from spinviz.views.structure_factor_view import nearest_momentum
+from spinviz.views.download import cell_polygons, csv_bytes, extent, lattice_picture
+from spinviz.views.explanations import EXPLANATIONS
+from spinviz.views.structure_curves import ROWS, History, Rings, nearest_momentum
 from spinviz.views.view import map_message, octahedral
-from tests.tolerances import OCTAHEDRAL_DEGREES, PICTURE_VALUE
+from tests.tolerances import OCTAHEDRAL_DEGREES, PICTURE_VALUE, ROUNDING, SIGMAS
 
 
 class Sent:
@@ -119,5 +128,144 @@ def test_curves_start_anew_when_time_runs_back() -> None:
 def test_chirality_has_a_range_that_fits() -> None:
     view, frame = ChiralityView(), observed(texture="tetrahedral", time_step=1e-6)
     view.show(frame)
-    assert view.panel._newest is None or view.panel._newest["high"] == "+1"
-    assert "mean" in view.panel.label
+    assert view.map._newest is None or view.map._newest["high"] == "+1"
+    assert "mean" in view.map.label
+
+
+def table(content: bytes) -> dict[str, np.ndarray]:
+    """Columns of a CSV as numbers, read by NumPy."""
+    names = content.decode().splitlines()[0].split(",")
+    rows = np.genfromtxt(content.decode().splitlines(), delimiter=",", skip_header=1).reshape(-1, len(names))
+    return dict(zip(names, rows.T, strict=True))
+
+
+@pytest.mark.parametrize("name", ["tetrahedral", "heisenberg"])
+def test_ring_averages_are_those_of_the_engine(name: str) -> None:
+    frame = observed(name, size=9)
+    structure = frame.observables["structure_factor"]
+    radius, values = ring_average(torch.as_tensor(structure), frame.lattice)
+    rings = Rings(frame.lattice)
+    np.testing.assert_allclose(rings.radius, radius, atol=ROUNDING)
+    np.testing.assert_allclose(rings.average(structure[0]), values[0], rtol=ROUNDING)
+
+
+def test_the_path_meets_the_peaks_of_tetrahedral_order() -> None:
+    """S = 1/3 at M, nothing elsewhere; the table says where."""
+    view, frame = StructureFactorView(), observed(texture="tetrahedral", size=12, time_step=1e-6)
+    view.show(frame)
+    view.choose("Path")
+    columns = table(view.file("csv"))
+    zone = frame.lattice.brillouin_zone()
+    high = columns["S(q)"] > 0.1
+    assert high.sum() == 1 and np.allclose(columns["S(q)"][high], 1 / 3, atol=PICTURE_VALUE)
+    q = np.array([columns["qx (1/a)"][high][0], columns["qy (1/a)"][high][0]])
+    assert min(np.linalg.norm(zone.equivalents["M"] - q, axis=1)) < 1e-8, "nine digits are written"
+    corner = np.linalg.norm(zone.points["K"]) + np.linalg.norm(zone.points["K"] - zone.points["M"])
+    spacing = np.linalg.norm(zone.reciprocal, axis=1).max() / 12
+    assert abs(columns["path length (1/a)"][high][0] - corner) < spacing / 2
+
+
+@pytest.mark.parametrize("name", ["tetrahedral", "heisenberg"])
+@pytest.mark.parametrize("choice", ["Zone", "Path", "Rings", "History"])
+def test_structure_factor_is_shown_in_every_way(name: str, choice: str) -> None:
+    view, frame = StructureFactorView(), observed(name, size=6)
+    view.choose(choice)
+    for time in (1.0, 2.0):
+        view.show(Frame(1, np.array([time]), frame.spin, frame.lattice, frame.observables))
+    view.tools.switched = True
+    columns = table(view.file("csv"))
+    total = {"Zone": 1.0, "History": None}.get(choice)
+    values = next(values for key, values in columns.items() if key.startswith("S("))
+    assert (values >= 0).all() and (total is None or np.isclose(values.sum(), total))
+    with pytest.raises(ValueError, match="one of"):
+        view.choose("Γ")
+
+
+def test_history_stays_small_and_even() -> None:
+    history = History()
+    for step in range(4 * ROWS):
+        history.add(float(step), np.full(3, step))
+    steps = np.diff(history.times)
+    assert len(history.times) <= ROWS and np.ptp(steps) == 0 and history.times[0] == 0
+    assert [row[0] for row in history.rows] == history.times
+    history.add(1.0, np.zeros(3))
+    assert history.times == [1.0]
+
+
+@pytest.mark.parametrize("exponent", [1.0, 0.5, 1 / 3])
+def test_growth_exponents_are_fitted_within_their_error(exponent: float) -> None:
+    view = DomainView()
+    time = np.geomspace(1, 1000, 200)
+    noise = np.exp(0.02 * np.random.default_rng(1).normal(size=(2, 200)))
+    view.show_all({"time": time, "spin": 2 * time**exponent * noise[0], "chirality": 3 * time**exponent * noise[1]})
+    for fit in view.fits.values():
+        assert abs(fit.exponent - exponent) < SIGMAS * fit.uncertainty
+    assert "±" in view._plot.title.text and len(view._guides.data["x"]) == 3
+    view.tools.switched = False
+    assert not len(view._guides.data["x"])
+
+
+def test_too_few_points_give_no_exponent() -> None:
+    view = DomainView()
+    view.show_all({name: np.array([0.0, 1.0, 2.0]) for name in ("time", "spin", "chirality")})
+    assert not view.fits and view._plot.title.text == ""
+
+
+@pytest.mark.parametrize("view", [ChiralityView, StructureFactorView, TimeSeriesView, DomainView])
+def test_nothing_shown_is_nothing_to_download(view: type) -> None:
+    with pytest.raises(ValueError, match="wait until something is shown"):
+        view().file("csv")
+
+
+def test_chirality_is_taken_away_as_it_is_shown() -> None:
+    view, frame = ChiralityView(), observed(texture="tetrahedral", time_step=1e-6)
+    view.show(frame)
+    columns = table(view.file("csv"))
+    np.testing.assert_allclose(columns["chirality"], frame.observables["scalar_chirality"][0], atol=1e-6)
+    drawing = view.file("svg").decode()
+    assert drawing.count("<polygon") >= len(frame.lattice.plaquettes)
+    image = np.asarray(Image.open(io.BytesIO(view.file("png"))))
+    assert np.ptp(image.reshape(-1, 3), axis=0).max() <= 2, "tetrahedral order is uniformly chiral"
+
+
+@pytest.mark.parametrize("lattice", [square(5, 4), triangular(6), triangular(4, 9)], ids=str)
+@pytest.mark.parametrize("triangles", [False, True])
+def test_cells_tile_the_rectangle_once(lattice: Lattice, triangles: bool) -> None:
+    """Their areas add up to that of the sample, and their centres lie in the rectangle, all different."""
+    shapes = cell_polygons(lattice, triangles)
+    x, y = shapes[..., 0], shapes[..., 1]
+    area = 0.5 * (x * np.roll(y, -1, 1) - y * np.roll(x, -1, 1)).sum()
+    assert np.isclose(area, abs(np.linalg.det(lattice.periods)))
+    centres = shapes.mean(axis=1)
+    assert (centres > -ROUNDING).all() and (centres < np.array(extent(lattice)) + ROUNDING).all()
+    assert len(np.unique(np.round(centres, 6), axis=0)) == len(shapes)
+
+
+def test_wrong_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match="png or svg"):
+        lattice_picture("gif", square(3), np.zeros((9, 3), np.uint8))
+    with pytest.raises(ValueError, match="one colour per site"):
+        lattice_picture("png", square(3), np.zeros((10, 3), np.uint8))
+    with pytest.raises(ValueError, match="nothing to download"):
+        csv_bytes({"a": [], "b": []})
+
+
+def test_tables_keep_their_numbers_and_quote_commas() -> None:
+    content = csv_bytes({"a, b": [1 / 3, np.nan], "name": ["x", "y,z"]}).decode()
+    assert content.splitlines() == ['"a, b",name', "0.333333333,x", ',"y,z"']
+
+
+@pytest.mark.parametrize("name", list(EXPLANATIONS))
+def test_every_explanation_has_a_formula_and_a_source(name: str) -> None:
+    explained = EXPLANATIONS[name]
+    assert all(len(text) > 8 for text in (explained.title, explained.text, explained.formula, explained.source))
+
+
+def test_tools_answer_requests_with_a_file_or_a_sentence() -> None:
+    sent: list[dict] = []
+    tools = PictureTools(lambda kind: csv_bytes({"a": [1.0]} if kind == "csv" else {"a": []}), title="small table")
+    tools._send_msg = sent.append  # type: ignore[method-assign]
+    for wanted in ({"wanted": "csv"}, {"wanted": "png"}, {"wanted": "../x"}, "nonsense"):
+        tools._handle_msg(wanted)
+    assert sent[0]["name"] == "small-table.csv" and base64.b64decode(sent[0]["content"]) == b"a\n1\n"
+    assert "nothing to download" in sent[1]["sentence"] and len(sent) == 2
