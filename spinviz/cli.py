@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from spinviz.cli_ensemble import add_ensemble
 from spinviz.cli_learning import add_learning, force
 
 DTYPES = ("float32", "float64")
@@ -53,6 +54,7 @@ def build_parser() -> Parser:
     _add_resume(commands)
     _add_others(commands)
     add_learning(commands)
+    add_ensemble(commands, count, vector, mesh, names, device)
     return parser
 
 
