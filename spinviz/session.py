@@ -4,11 +4,14 @@ The page posts changes (functions Simulation -> Simulation) into an inbox; the w
 of several changes with one key only the latest. It leaves the newest frame in a place for one, where the page looks
 when it has time: a slow page skips frames and never queues them. A change or a step that fails leaves the simulation
 as it was, and its message is kept for the page. The worker touches nothing of the page, and the page no tensor.
+
+States are kept on a time line: the page can look at one and go on from there. What a tool, a quench, a new system or
+going on from an earlier state replaces is remembered and can be taken back: no run is lost by a click.
 """
 
 from __future__ import annotations
 
-import threading
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -19,15 +22,19 @@ import numpy as np
 
 from engine.frame import Frame
 from spinviz.recording import Recording
+from spinviz.schedules import Running, Schedule
+from spinviz.timeline import Entry, Timeline, Undo, without_response
+from spinviz.worker import Worker, sentence
 
 FRAME_INTERVAL = 0.02
 BREATH = 0.001  # seconds between two steps in which the page's thread gets the interpreter: pictures stay fluent
 OBSERVATION_INTERVAL = 0.3
 OBSERVATION_SHARE = 0.1
 LONGEST_REST = 2.0
+KEEP_INTERVAL = 0.05  # seconds between kept states of a run; single steps are all kept
+HELD_BACK = 0.002
 RATE_WINDOW = 2.0
 HISTORY_LENGTH = 20_000
-STOP_TIMEOUT = 30.0
 IDLE_SECONDS = 0.5
 
 EVERYWHERE = ("energy", "magnetization")
@@ -37,6 +44,7 @@ ON_TRIANGLES = ("topological_charge", "scalar_chirality", "structure_factor", "d
 Build = Callable[[dict[str, Any]], Any]
 Change = Callable[[Any], Any]
 Snapshot = Callable[[Any, tuple[str, ...]], Frame]
+TakeUp = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ class Status:
     """What the page always shows. ``message`` is the last error as one sentence, "" when all is well.
 
     ``built``, ``changed``, ``refused`` count new simulations, changes made, and changes, builds or steps that failed.
+    ``looking``: step of the kept state that is shown instead of the present one, or None. ``undoable``, ``redoable``:
+    how often. ``schedule`` and ``progress`` (0 to 1): the plan that is under way, "" for none.
     """
 
     running: bool = False
@@ -57,11 +67,16 @@ class Status:
     refused: int = 0
     recorded: int = 0
     recording: bool = False
+    looking: int | None = None
+    undoable: int = 0
+    redoable: int = 0
+    schedule: str = ""
+    progress: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Session:
-    """Simulation, worker thread, inbox, newest frames and history of one page.
+class Session(Worker):
+    """Simulation, worker thread, inbox, newest frames, history and time line of one page.
 
     Parameters
     ----------
@@ -70,6 +85,8 @@ class Session:
     settings : the first settings. snapshot : (simulation, observable names) -> Frame. running : start at once.
     prepare : called once in the worker before all else (thread counts are set per thread). extra : names that the
         snapshot is asked for besides the observables of every page.
+    take_up : (present, kept) -> simulation at the kept state with the present parameters. fallback : settings that are
+        built when the first ones cannot be. may_step : asked before each step, to run in time with another session.
     """
 
     def __init__(
@@ -80,26 +97,33 @@ class Session:
         running: bool = True,
         prepare: Callable[[], None] = lambda: None,
         extra: tuple[str, ...] = (),
+        take_up: TakeUp = lambda present, kept: kept,
+        fallback: Mapping[str, Any] | None = None,
+        may_step: Callable[[Any], bool] = lambda simulation: True,
     ) -> None:
+        super().__init__("spinviz-worker")
         self._build, self._snapshot, self._prepare, self._extra = build, snapshot, prepare, extra
-        self._wake = threading.Condition()
-        self._inbox: dict[str, Callable[[], None]] = {}
-        self._stopping = False
+        self._take_up, self._fallback, self._may_step = take_up, fallback, may_step
+        self._numbers = itertools.count()
         self._steps_wanted = 0
         self._step_interval = self._next_step = 0.0
         self._frame: Frame | None = None
         self._observed: Frame | None = None
         self._status = Status(running=running, settings=dict(settings))
         self._recording: Recording | None = None
+        self._plan: Running | None = None
+        self._undo = Undo()
+        self._looking: Any = None
+        self._stale = False
         self._marks: deque[tuple[float, int]] = deque()
-        self._done = 0
-        self._due = {"frame": 0.0, "observed": 0.0}
+        self._done = self._epoch = 0
+        self._due = {"frame": 0.0, "observed": 0.0, "kept": 0.0}
         self.history: deque[dict[str, float]] = deque(maxlen=HISTORY_LENGTH)
+        self.timeline = Timeline()
         self.simulation: Any = None
         self.first: Any = None
         self._inbox["rebuild"] = lambda: self._rebuilt(dict(settings))
-        self._thread = threading.Thread(target=self._work, name="spinviz-worker", daemon=True)
-        self._thread.start()
+        self._begin()
 
     # What the page calls: none of these waits for the worker, but stop().
 
@@ -108,9 +132,9 @@ class Session:
         return self._status
 
     @property
-    def alive(self) -> bool:
-        """True while the worker thread lives."""
-        return self._thread.is_alive()
+    def curve(self) -> list[tuple[float, float]]:
+        """What the schedule under way, or the last one, has measured so far."""
+        return list(self._plan.points) if self._plan is not None else []
 
     def take_frame(self) -> Frame | None:
         """The newest frame (spins only), once."""
@@ -137,11 +161,47 @@ class Session:
         self._put("exchange", lambda: self._changed(change, settings=wanted))
 
     def restart(self, change: Change) -> None:
-        """Like :meth:`post`, for changes that put the clock back: history and rate start anew."""
+        """Like :meth:`post`, for changes that put the clock back: history and rate start anew. Can be undone."""
         self._put("restart", lambda: self._changed(change, forget=True))
 
+    def act(self, change: Change, continues: bool = False) -> None:
+        """Apply a tool, that can be undone; each one is done, in order. On a kept state that is looked at, it goes on
+        from there. ``continues``: of one stroke with the one before, undone with it."""
+        self._put(f"act {next(self._numbers)}", lambda: self._acted(change, continues))
+
+    def undo(self) -> None:
+        """Back to the state before the last tool, quench, branch or new system, its time included."""
+        self._put(f"act {next(self._numbers)}", lambda: self._went_back(self._undo.undo))
+
+    def redo(self) -> None:
+        self._put(f"act {next(self._numbers)}", lambda: self._went_back(self._undo.redo))
+
+    def look(self, step: int) -> None:
+        """Pause and show the newest kept state not after ``step``; the present one stays as it is."""
+        self._put("look", lambda: self._look(step))
+
+    def look_back(self, frames: int = 1) -> None:
+        """Pause and show the kept state so many before the one that is shown; negative: after."""
+        self._put(f"act {next(self._numbers)}", lambda: self._look_by(-frames))
+
+    def look_at_present(self) -> None:
+        """Show the present state again."""
+        self._put("look", lambda: self._look(None))
+
+    def branch(self) -> None:
+        """Go on from the kept state that is looked at, with the present parameters. Can be undone."""
+        self._put(f"act {next(self._numbers)}", self._branched)
+
+    def follow(self, schedule: Schedule) -> None:
+        """Run, with parameters that follow ``schedule`` from now on."""
+        self._put("schedule", lambda: self._schedule_set(schedule))
+
+    def stop_schedule(self) -> None:
+        """Leave the parameters where they are."""
+        self._put("schedule", lambda: self._schedule_set(None))
+
     def start(self) -> None:
-        self._put("run", lambda: self._set(running=True, message=""))
+        self._put("run", lambda: self._run_set(True))
 
     def pause(self) -> None:
         self._put("run", lambda: self._set(running=False))
@@ -150,7 +210,7 @@ class Session:
         """Pause and take ``count`` steps."""
 
         def wanted() -> None:
-            self._set(running=False, message="")
+            self._run_set(False)
             self._steps_wanted += count
 
         self._put("run", wanted)
@@ -171,88 +231,222 @@ class Session:
     def stop_recording(self) -> None:
         self._put("record", lambda: self._recording_set(None))
 
-    def stop(self) -> None:
-        """End the worker and wait for it; the last step is finished first."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(STOP_TIMEOUT)
-
     # What the worker does.
 
-    def _put(self, key: str, action: Callable[[], None]) -> None:
-        with self._wake:
-            self._inbox.pop(key, None)  # the newer one also takes the later turn
-            self._inbox[key] = action
-            self._wake.notify()
+    def _prepared(self) -> None:
+        self._prepare()
 
-    def _work(self) -> None:
-        self._guarded(self._prepare)
-        while not self._stopping:
-            self._drain()
-            active = self.simulation is not None and (self._status.running or self._steps_wanted > 0)
-            rest = max(0.0, self._next_step - time.perf_counter()) if active else IDLE_SECONDS
-            if active and rest == 0:
-                self._next_step = time.perf_counter() + self._step_interval
-                self._guarded(self._advance)
-                time.sleep(BREATH)
-                continue
-            with self._wake:
-                if not self._inbox and not self._stopping:
-                    self._wake.wait(rest)
-        self._guarded(lambda: self._recording_set(None))
+    def _work(self) -> float:
+        active = self.simulation is not None and (self._status.running or self._steps_wanted > 0)
+        if active:
+            rest = self._next_step - time.perf_counter()
+            if rest > 0:
+                return rest
+            if not self._may_step(self.simulation):
+                return HELD_BACK
+            self._next_step = time.perf_counter() + self._step_interval
+            self._guarded(self._advance)
+            time.sleep(BREATH)
+            return 0.0
+        if self._stale and not self._inbox:
+            self._guarded(self._observe)
+        return IDLE_SECONDS
 
-    def _drain(self) -> None:
-        while True:
-            with self._wake:
-                if not self._inbox or self._stopping:
-                    return
-                action = self._inbox.pop(next(iter(self._inbox)))
-            self._guarded(action, pausing=False)
+    def _ended(self) -> None:
+        self._recording_set(None)
 
-    def _guarded(self, action: Callable[[], None], pausing: bool = True) -> None:
-        try:
-            action()
-        except Exception as error:  # every failure is shown to the reader of the page
-            self._steps_wanted = 0
-            running = self._status.running and not pausing
-            refused = self._status.refused + 1
-            self._set(message=sentence(error), running=running, building=False, refused=refused)
+    def _failed(self, error: Exception, pausing: bool) -> None:
+        self._steps_wanted = 0
+        self._stale = False
+        if pausing:
+            self._end_plan()
+        running = self._status.running and not pausing
+        refused = self._status.refused + 1
+        self._set(message=sentence(error), running=running, building=False, refused=refused)
 
     def _set(self, **changes: Any) -> None:
         self._status = replace(self._status, **changes)
 
     def _advance(self) -> None:
-        candidate = self.simulation.advance(1)
+        present = self.simulation if self._plan is None else self._planned(self.simulation)
+        candidate = present.advance(1)
         self.simulation = candidate
         self._steps_wanted = max(0, self._steps_wanted - 1)
         self._done += 1
+        if self._plan is not None and self._status.schedule:
+            self._follow_plan(self._plan)
+        self._keep(always=not self._status.running)
         self._mark_rate()
         self._publish(always=not self._status.running and self._steps_wanted == 0)
         if self._recording is not None and self._recording.wants(candidate.state.step):
             self._guarded(self._record, pausing=False)
 
+    def _keep(self, always: bool) -> None:
+        now = time.perf_counter()
+        if always or now >= self._due["kept"]:
+            self._due["kept"] = now + KEEP_INTERVAL
+            self.timeline.keep(self.simulation)
+
     def _changed(self, change: Change, forget: bool = False, settings: Mapping[str, Any] | None = None) -> None:
-        if self.simulation is None:
-            raise RuntimeError("there is no simulation to change yet; choose settings that can be built")
-        candidate = change(self.simulation)
+        present = self._present()
+        candidate = change(present)
+        if forget:
+            self._remember()
+            self._end_plan()
+            self._back_to(candidate.state.step - 1)
         self.simulation = candidate
         if forget:
-            self.history.clear()
-            self._marks.clear()
+            self._keep(always=True)
         known = {**self._status.settings, **(settings or {})}
         self._set(changed=self._status.changed + 1, message="", settings=known)
         self._publish(always=True)
 
+    def _acted(self, change: Change, continues: bool) -> None:
+        present = self._present()
+        base = present if self._looking is None else self._take_up(present, self._looking)
+        candidate = change(base)
+        if not continues or self._looking is not None:
+            self._remember()
+        if self._looking is not None:
+            self._end_plan()
+            self._back_to(base.state.step)
+        self.simulation = candidate
+        if candidate is not base:
+            self.timeline.keep(candidate)
+        self._set(changed=self._status.changed + 1, message="")
+        self._show(candidate)
+
+    def _branched(self) -> None:
+        if self._looking is None:
+            raise ValueError("you are at the present state already; go back on the time line first")
+        self._acted(lambda kept: kept, continues=False)
+
+    def _went_back(self, way: Callable[[Entry], Entry]) -> None:
+        present = self._present()
+        entry = way(self._entry())
+        try:
+            whole = entry.epoch != self._status.built
+            candidate = entry.simulation if whole else self._take_up(present, entry.simulation)
+        finally:
+            undoable, redoable = self._undo.counts
+            self._set(undoable=undoable, redoable=redoable)
+        self._end_plan()
+        if whole:
+            self._recording_set(None)
+            self.first = entry.first
+            self._set(built=entry.epoch, settings=entry.settings)
+        self._back_to(-1 if whole else candidate.state.step - 1, entry.line)
+        self.simulation = candidate
+        self.timeline.keep(candidate)
+        self._set(changed=self._status.changed + 1, message="")
+        self._publish(always=True)
+
+    def _present(self) -> Any:
+        if self.simulation is None:
+            raise RuntimeError("there is no simulation to change yet; choose settings that can be built")
+        return self.simulation
+
+    def _entry(self) -> Entry:
+        status = self._status
+        return Entry(self.simulation, status.built, status.settings, self.first, self.timeline.line)
+
+    def _remember(self) -> None:
+        """The present state can be returned to by undo."""
+        self._undo.remember(self._entry())
+        undoable, redoable = self._undo.counts
+        self._set(undoable=undoable, redoable=redoable)
+
+    def _back_to(self, step: int, line: int | None = None) -> None:
+        """Nothing that comes after ``step``, or was made on later lines, has happened; the present is looked at."""
+        self._looking = None
+        self._set(looking=None)
+        self._marks.clear()
+        self.timeline.jump(step, line)
+        kept = [
+            sample for sample in self.history if sample["step"] <= step and (line is None or sample["line"] <= line)
+        ]
+        self.history.clear()
+        self.history.extend(kept)
+
+    def _look(self, step: int | None) -> None:
+        kept = None if step is None else self.timeline.at(step)
+        if kept is not None and kept.state.step >= self.simulation.state.step:
+            kept = None
+        self._looking = kept
+        self._steps_wanted = 0
+        running = self._status.running and step is None
+        self._set(running=running, looking=None if kept is None else kept.state.step, message="")
+        self._show(self.simulation if kept is None else kept)
+
+    def _look_by(self, frames: int) -> None:
+        shown = self._present().state.step if self._looking is None else self._looking.state.step
+        steps = [stamp.step for stamp in self.timeline.stamps]
+        before, after = [s for s in steps if s < shown], [s for s in steps if s > shown]
+        if frames < 0:
+            if not before:
+                raise ValueError("this is the oldest state that is kept")
+            self._look(before[max(-len(before), frames)])
+        elif self._looking is not None:
+            self._look(after[frames - 1] if len(after) >= frames else None)
+
+    def _run_set(self, running: bool) -> None:
+        if self._looking is not None:
+            self._look(None)
+        self._set(running=running, message="")
+
+    def _schedule_set(self, schedule: Schedule | None) -> None:
+        self._end_plan()
+        if schedule is None:
+            self._set(changed=self._status.changed + 1)
+            return
+        present = self._present()
+        schedule.applied(present, 0.0)  # refuses values that this simulation cannot have, before anything is changed
+        if self._looking is not None:
+            self._look(None)
+        self._plan = Running.of(schedule, present)
+        self._set(schedule=schedule.title, progress=0.0, running=True, message="")
+
+    def _planned(self, present: Any) -> Any:
+        return self._plan.before(present) if self._plan is not None and self._status.schedule else present
+
+    def _follow_plan(self, plan: Running) -> None:
+        """Measure, and end at the end with exactly the last values."""
+        plan.after(self.simulation)
+        self._set(progress=plan.progress(self.simulation))
+        if plan.done(self.simulation):
+            self.simulation = plan.schedule.applied(self.simulation, plan.schedule.duration)
+            self._end_plan()
+            self._set(changed=self._status.changed + 1)
+
+    def _end_plan(self) -> None:
+        """The plan is over; what it measured stays."""
+        self._set(schedule="", progress=0.0)
+
     def _rebuilt(self, settings: dict[str, Any]) -> None:
         self._set(building=True)
-        candidate = self._build(settings)
+        try:
+            candidate = self._build(settings)
+        except Exception as error:
+            if self.simulation is not None or self._fallback is None:
+                raise
+            fallback, self._fallback = dict(self._fallback), None
+            self._failed(error, pausing=False)
+            self._set(building=True)
+            candidate, settings = self._build(fallback), fallback
+            self._adopt(candidate, settings, self._status.message)
+            return
+        self._adopt(candidate, settings, "")
+
+    def _adopt(self, candidate: Any, settings: dict[str, Any], message: str) -> None:
+        if self.simulation is not None:
+            self._remember()
         self._recording_set(None)
+        self._end_plan()
+        self._back_to(-1)
         self.simulation = self.first = candidate
-        self.history.clear()
-        self._marks.clear()
-        self._set(building=False, settings=settings, built=self._status.built + 1, message="")
+        self._epoch += 1
+        self._keep(always=True)
+        self._set(building=False, settings=settings, built=self._epoch, message=message)
         self._publish(always=True)
 
     def _mark_rate(self) -> None:
@@ -265,8 +459,17 @@ class Session:
         state = self.simulation.state
         self._set(step=state.step, time=float(state.time[0]), steps_per_second=rate)
 
+    def _show(self, simulation: Any) -> None:
+        """Leave the frame of a state that is not the next of the run; observables follow when there is time."""
+        self._frame = self._snapshot(simulation, ())
+        self._set(step=simulation.state.step, time=float(simulation.state.time[0]))
+        self._stale = True
+        self._due["observed"] = 0.0
+
     def _publish(self, always: bool) -> None:
         """Leave the newest frame; measure observables as often as they cost no more than a tenth of the time."""
+        if self._looking is not None:
+            return
         now = time.perf_counter()
         if always or now >= self._due["frame"]:
             self._frame = self._snapshot(self.simulation, ())
@@ -277,14 +480,17 @@ class Session:
             self._observe()
 
     def _observe(self) -> None:
-        self.simulation.response()  # the next step needs it anyway, so it is no cost of looking
+        self._stale = False
+        simulation = self.simulation if self._looking is None else without_response(self._looking)
+        simulation.response()  # the next step needs it anyway, so it is no cost of looking
         begin = time.perf_counter()
-        names = EVERYWHERE + ON_TRIANGLES if len(self.simulation.lattice.plaquettes) else EVERYWHERE
-        observed = self._snapshot(self.simulation, names + self._extra)
+        names = EVERYWHERE + ON_TRIANGLES if len(simulation.lattice.plaquettes) else EVERYWHERE
+        observed = self._snapshot(simulation, names + self._extra)
         end = time.perf_counter()
         rest = min((end - begin) / OBSERVATION_SHARE, LONGEST_REST)  # a first one may take long for once
         self._due["observed"] = end + max(OBSERVATION_INTERVAL, rest)
-        self.history.append(scalars(observed))
+        if self._looking is None:
+            self.history.append({**scalars(observed), "line": self.timeline.line})
         self._observed = observed
 
     def _recording_set(self, recording: Recording | None) -> None:
@@ -318,10 +524,3 @@ def scalars(frame: Frame) -> dict[str, float]:
     if "magnetization" in frame.observables:
         values["magnetization"] = float(np.linalg.norm(frame.observables["magnetization"][0]))
     return values
-
-
-def sentence(error: Exception) -> str:
-    """The message of an error in one line; its type only where there is no text."""
-    if isinstance(error, MemoryError):
-        return "there is not enough memory for this; choose a smaller size"
-    return " ".join(str(error).split()) or type(error).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ class FakeState:
 
     step: int = 0
     time: tuple[float, ...] = (0.0,)
+    spin: ClassVar[np.ndarray] = np.zeros((1, 16, 3), np.float32)
 
 
 @dataclass(frozen=True)
