@@ -16,8 +16,8 @@ BLOCK = 8192  # sites: six rows of float32 are 192 KiB
 SIGN = np.uint32(0x80000000)  # the sign bit of a float32
 
 
-def octahedral(spin: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
-    """Directions (N, 3) as bytes (N, 2), u and v. Raises ValueError for another shape."""
+def octahedral(spin: npt.NDArray[np.floating]) -> npt.NDArray[np.uint16]:
+    """Directions (N, 3) as two bytes each (N,), u in the low byte. Raises ValueError for another shape."""
     if spin.ndim != 2 or spin.shape[1] != 3:
         raise ValueError(f"spins need the shape (N, 3), got {spin.shape}")
     code = np.empty((len(spin), 2), dtype=np.uint8)
@@ -25,7 +25,7 @@ def octahedral(spin: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     for begin in range(0, len(spin), BLOCK):
         block = spin[begin : begin + BLOCK]
         _encode(block, rows[:, : len(block)], code[begin : begin + BLOCK])
-    return code
+    return code.view("<u2")[:, 0]
 
 
 def _encode(spin: npt.NDArray[np.floating], rows: npt.NDArray[np.float32], code: npt.NDArray[np.uint8]) -> None:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from engine.frame import Frame
 from spinviz.components import LatticeMap
 from spinviz.views.view import View, map_message, size_text
 
+READ = {"force": ("F", "t₁")}  # observables per site that are read beside the spin, their letter and unit
+
 
 class SpinView(View):
-    """The texture, coloured and drawn in the browser from 3 bytes per site."""
+    """The texture, coloured and drawn in the browser from 2 bytes per site.
+
+    ``panel`` is the :class:`spinviz.components.LatticeMap`: it has the tool in hand (``panel.tool``, ``panel.on_pick``),
+    the theme, and ``panel.download_png``.
+    """
 
     def __init__(self) -> None:
         self.marks: list[int] = []
         self._shown: Frame | None = None
+        self._observed: Frame | None = None
         self.panel = LatticeMap(title="spin", label="Spin texture", legend="wheel", sizing_mode="stretch_both")
+        self.panel.on_hover(lambda hovering: self._read())
 
     def show(self, frame: Frame) -> None:
         if self._shown is not None and frame.step < self._shown.step:
@@ -33,9 +43,23 @@ class SpinView(View):
             self.show(self._shown)
 
     def describe(self, frame: Frame) -> None:
-        """Say in words what is seen, for screen readers; frame with observables."""
+        """Say in words what is seen, for screen readers, and what is read at a site; frame with observables."""
         size = float(np.linalg.norm(frame.observables["magnetization"][0]))
         text = f"Spin texture on the {size_text(frame.lattice)}: magnetization {size:.2f}"
         if "topological_charge" in frame.observables:
             text += f", topological charge {float(frame.observables['topological_charge'][0]):.0f}"
         self.panel.label = text
+        self._observed = frame
+        self._read()
+
+    def _read(self) -> None:
+        """Send what is read at a site, while somebody reads."""
+        if self._observed is None or not self.panel.hovering:
+            return
+        arrays: dict[str, tuple[Any, str]] = {
+            letter: (self._observed.observables[name][0], unit)
+            for name, (letter, unit) in READ.items()
+            if name in self._observed.observables
+        }
+        if arrays:
+            self.panel.push_reading(arrays)

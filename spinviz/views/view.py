@@ -10,6 +10,7 @@ from bokeh.plotting import figure
 
 from engine.frame import Frame
 from engine.lattice import Lattice
+from spinviz.components.encoding import octahedral
 from spinviz.theme import PAGE
 
 MUTED = PAGE["light"]["muted"]
@@ -53,18 +54,6 @@ def map_message(lattice: Lattice, mode: str, values: np.ndarray) -> dict[str, An
         message["positions"] = lattice.positions.astype(np.float32).tobytes()
         message["box"] = float(lattice.periods[0, 0])
     return message
-
-
-def octahedral(spin: np.ndarray) -> np.ndarray:
-    """Directions (N, 3) as two bytes each (N,), uint16: the sphere is drawn out to an octahedron and that unfolded into
-    a square, u in the low byte. Right to one degree. Source: Cigolle et al., JCGT 3, 2 (2014)."""
-    x, y, z = np.ascontiguousarray(spin.T)
-    size = 127.5 / (np.abs(x) + np.abs(y) + np.abs(z))
-    x, y = x * size, y * size
-    below = z < 0
-    u = np.where(below, np.copysign(127.5 - np.abs(y), x), x)
-    v = np.where(below, np.copysign(127.5 - np.abs(x), y), y)
-    return (u + 128).astype(np.uint8) | ((v + 128).astype(np.uint16) << 8)
 
 
 def size_text(lattice: Lattice) -> str:
