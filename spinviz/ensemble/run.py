@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.simulation import Simulation
+from engine.simulation import Simulation, StepFailed
 from spinviz.ensemble.block import measured
 from spinviz.ensemble.plan import EnsemblePlan, blocks, first_simulation
 from spinviz.ensemble.room import Shapes, check_disk, file_bytes, fitting_batch
@@ -58,6 +58,7 @@ def run_ensemble(
     if batch is not None and batch < 1:
         raise ValueError(f"batch must be a whole number of at least 1, got {batch}")
     simulation = _checked(plan)
+    fitting_batch(simulation, plan, 1 if scheduler else workers, 1, batch)
     shapes = _shapes(simulation, plan)
     check_disk(path, 0 if path.exists() else file_bytes(plan, simulation.state.sites, shapes))
     failed: dict[tuple[int, int], str] = {}
@@ -132,5 +133,8 @@ def _checked(plan: EnsemblePlan) -> Simulation:
 
 def _shapes(simulation: Simulation, plan: EnsemblePlan) -> Shapes:
     """Shape and type of each observable of one member. Raises ValueError for those that cannot be measured."""
-    values = measured(simulation, plan.observables)
+    try:
+        values = measured(simulation, plan.observables)
+    except StepFailed as error:
+        raise ValueError(f"the first run cannot start: {error}") from error
     return {name: (value.shape[1:], np.asarray(value).dtype) for name, value in values.items()}
