@@ -52,3 +52,6 @@ DOUBLE_EXCHANGE_ENERGY = 1e-3  # per site; 1.7e-4 rms on the same records
 
 # Statistics
 COVERAGE_68 = 0.12  # share within one error, of 150 trials: four binomial errors of 0.038, less what seeds allow
+
+# Pole expansion
+POLES = 1e-6  # Fermi function good to 1e-8; mu of a small metal at T = 0.01 divides the error of the number by dN/dmu
