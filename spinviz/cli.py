@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from spinviz.cli_ensemble import add_ensemble
 from spinviz.cli_learning import add_learning, force
+from spinviz.cli_reproduce import add_reproduce
 
 DTYPES = ("float32", "float64")
 
@@ -55,6 +56,7 @@ def build_parser() -> Parser:
     _add_others(commands)
     add_learning(commands)
     add_ensemble(commands, count, vector, mesh, names, device)
+    add_reproduce(commands)
     return parser
 
 

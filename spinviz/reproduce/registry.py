@@ -1,0 +1,78 @@
+"""All figures by name, and making one."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from engine.io.trajectory import installed_version
+from engine.learning.weights import shipped
+from spinviz.reproduce import equivariance, hall, locality, scaling
+from spinviz.reproduce.figure import Compared, Figure, Say, write
+
+FIGURES: dict[str, Figure] = {
+    module.FIGURE.name: module.FIGURE for module in (scaling, equivariance, locality, hall)
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """Files written, comparisons, seconds of wall and of processor time."""
+
+    files: Sequence[Path]
+    compared: Sequence[Compared]
+    remarks: Sequence[str]
+    seconds: float
+
+
+def find(name: str) -> Figure:
+    """The figure of that name. Raises ValueError with the nearest known one."""
+    if name not in FIGURES:
+        near = difflib.get_close_matches(name, FIGURES, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"unknown figure {name!r}{hint} Known: {', '.join(FIGURES)}")
+    return FIGURES[name]
+
+
+def missing_weights(figure: Figure) -> tuple[str, ...]:
+    """Networks that the figure needs and this installation lacks."""
+    there = shipped()
+    return tuple(name for name in figure.weights if name not in there)
+
+
+def reproduce(name: str, folder: Path, full: bool = False, say: Say = lambda text: None) -> Reproduced:
+    """Compute, draw and write one figure. ``full``: with the papers' sizes (for a GPU or a long night).
+
+    Raises ValueError for an unknown name, a folder that cannot be written, and networks that are not there.
+    """
+    figure = find(name)
+    if missing := missing_weights(figure):
+        preset = missing[0].split("/")[0]
+        raise ValueError(
+            f"figure {name!r} needs the network {', '.join(missing)}, which is not there; train it with "
+            f"'spinviz dataset {preset} --out data.h5' and "
+            f"'spinviz train {preset} --data data.h5 --out assets/weights/{missing[0]}.safetensors'"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out must be a folder, got the file {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    wall, processor = time.perf_counter(), time.process_time()
+    made = figure.make(full, say)
+    seconds = time.perf_counter() - wall
+    facts = {
+        "paper": figure.paper, "shows": figure.shows, "version": "full" if full else "small",
+        "command": f"spinviz reproduce {name}{' --full' if full else ''} --out {folder.name}",
+        "seconds": round(seconds, 1), "processor_seconds": round(time.process_time() - processor, 1),
+        "threads": torch.get_num_threads(), "spinviz_version": installed_version(), "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} processors", "made": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }  # fmt: skip
+    files = write(folder, name, f"{figure.title} ({figure.paper})", made, facts)
+    return Reproduced(files, made.compared, made.remarks, seconds)
