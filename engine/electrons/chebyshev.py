@@ -6,8 +6,11 @@ of the returned energy to rounding, for any number of moments and any probes. No
 smooth at T > 0 and plain Chebyshev converges like exp(-pi T M / half_width). The Jackson kernel serves densities of
 states and T = 0.
 
-Cost: ``moments`` products of the matrix with the columns; memory (moments/2 + 4) vectors of all columns at once, split
-into chunks of columns that fit in ``memory``.
+Cost: 1.5 ``moments`` products of the matrix with the columns; memory a few vectors of all columns at once
+(engine.electrons.recursion), split into chunks of columns that fit in ``memory``.
+
+One recursion, two paths: "fused" (compiled loops, engine.electrons.fused) wherever it can serve, else "eager" (sparse
+matrices of torch, any device). :func:`chosen_path` is the one place that decides; Electrons.series says which one ran.
 """
 
 from __future__ import annotations
@@ -20,12 +23,14 @@ from typing import NamedTuple
 import torch
 
 from engine.block_matrix import BlockMatrix
-from engine.electrons import recursion, series
-from engine.electrons.electrons import Electrons, ElectronSolver
+from engine.electrons import fused, series
+from engine.electrons.electrons import Electrons, ElectronSolver, SeriesReport
 from engine.electrons.ensemble import Ensemble, grand_potential, occupation, solve_chemical_potential
 from engine.electrons.probes import Probes, as_probes
+from engine.electrons.recursion import Recursion, Scaled, SparseRecursion
 from engine.electrons.twists import check_twists, twist_mesh
 
+PATHS = ("fused", "eager")
 GRID_FACTOR = 4  # quadrature points per moment
 MOMENT_SLACK = 1e-3
 
@@ -42,6 +47,7 @@ class _Problem(NamedTuple):
     half_width: float
     columns: int
     step: int
+    path: type[Recursion]
 
 
 class _Chunk(NamedTuple):
@@ -61,10 +67,11 @@ class KernelPolynomial(ElectronSolver):
     twists : mesh of boundary twists, as in ExactDiagonalization.
     window : (low, high) enclosing the spectrum; default: bounds that are always safe.
     dtype : torch.complex64 or torch.complex128; default: the partner of the state's dtype.
-    memory : bytes for the stored vectors.
+    memory : bytes for the vectors of the recursion.
+    path : None (the fastest that can serve), "fused" or "eager".
 
-    Raises ValueError for wrong numbers, or (from solve) when the window does not enclose the spectrum; MemoryError
-    when one column does not fit.
+    Raises ValueError for wrong numbers, or (from solve) when the window does not enclose the spectrum or the path cannot
+    serve the matrix; MemoryError when not even the fewest columns fit, with the bytes needed.
     """
 
     moments: int = 512
@@ -74,6 +81,7 @@ class KernelPolynomial(ElectronSolver):
     window: tuple[float, float] | None = None
     dtype: torch.dtype | None = None
     memory: int = 2**29
+    path: str | None = None
 
     def __post_init__(self) -> None:
         if int(self.moments) != self.moments or self.moments < 4:
@@ -84,6 +92,8 @@ class KernelPolynomial(ElectronSolver):
             raise ValueError(f"window must be (low, high) with low < high, got {self.window}")
         if self.dtype not in (None, torch.complex64, torch.complex128):
             raise ValueError(f"dtype must be torch.complex64 or torch.complex128, got {self.dtype}")
+        if self.path is not None and self.path not in PATHS:
+            raise ValueError(f"path must be None or one of {PATHS}, got {self.path!r}")
         object.__setattr__(self, "probes", as_probes(self.probes))
         object.__setattr__(self, "twists", check_twists(self.twists))
 
@@ -102,15 +112,15 @@ class KernelPolynomial(ElectronSolver):
         problem = self._prepare(matrix.to(self.dtype or matrix.onsite.dtype), step)
         chunks = list(self._chunks(problem))
         moments = matrix.onsite.new_zeros((len(problem.replica), 2 * self.order), dtype=torch.float64)
-        kept = None
+        running = None
         if ensemble.filling is not None:  # mu, and so the series, is known only after all moments
             for chunk in chunks:
-                kept = self._vectors(problem, chunk)
-                moments[chunk.groups] += recursion.doubled_moments(kept[1])
+                running = self._recursion(problem, chunk)
+                moments[chunk.groups] += running.moments
         mu = self._chemical_potential(problem, moments, ensemble)
         coefficients = self._coefficients(problem, ensemble.temperature, mu)
         if ensemble.filling is not None:
-            onsite, _ = self._gradient(problem, chunks, coefficients, kept=kept if len(chunks) == 1 else None)
+            onsite, _ = self._gradient(problem, chunks, coefficients, running=running if len(chunks) == 1 else None)
         else:
             onsite, _ = self._gradient(problem, chunks, coefficients, moments=moments)
         _check_window(problem, moments)
@@ -126,7 +136,7 @@ class KernelPolynomial(ElectronSolver):
 
         return Electrons(
             energies.mean(1), number, mu, onsite.mean(1), bonds, spectrum, problem.matrix,
-            _standard_error(energies), _standard_error(onsite),
+            _standard_error(energies), _standard_error(onsite), self._report(problem, chunks),
         )  # fmt: skip
 
     def _prepare(self, matrix: BlockMatrix, step: int) -> _Problem:
@@ -142,18 +152,18 @@ class KernelPolynomial(ElectronSolver):
         )
         low, high = self.window or series.spectral_bounds(matrix)
         columns = self.family.columns(matrix.lattice, matrix.components)
-        return _Problem(matrix, replica, twist, draw, phases, (low + high) / 2, (high - low) / 2, columns, step)
+        return _Problem(matrix, replica, twist, draw, phases, (low + high) / 2, (high - low) / 2, columns, step,
+                        chosen_path(matrix, self.path))  # fmt: skip
 
     def _chunks(self, problem: _Problem) -> Iterator[_Chunk]:
         """Rectangles of groups and columns whose stored vectors fit in memory."""
-        per_column = (
-            (self.order + 6 + 2 * recursion.COLLECTED) * problem.matrix.size * problem.matrix.onsite.element_size()
-        )
-        fitting = self.memory // per_column
+        block = problem.path.block
+        least = int(problem.path.vectors * block * problem.matrix.size * problem.matrix.onsite.element_size())
+        fitting = self.memory // least * block
         if fitting < 1:
             raise MemoryError(
-                f"one column of {self.moments} moments needs {per_column / 2**20:.0f} MiB, the limit is "
-                f"{self.memory / 2**20:.0f} MiB; raise memory= or use fewer moments"
+                f"{block} column(s) of {problem.matrix.size} numbers each, the fewest that can be taken at once, needs "
+                f"{least} bytes, the limit is memory={self.memory}; raise it to at least {least}"
             )
         if fitting < problem.columns:
             for g in range(len(problem.replica)):
@@ -164,24 +174,23 @@ class KernelPolynomial(ElectronSolver):
         for g in range(0, len(problem.replica), rows):
             yield _Chunk(slice(g, min(g + rows, len(problem.replica))), slice(0, problem.columns))
 
-    def _vectors(self, problem: _Problem, chunk: _Chunk) -> tuple[torch.Tensor, torch.Tensor]:
-        """The scaled matrix and all recursion vectors of one chunk."""
+    def _recursion(self, problem: _Problem, chunk: _Chunk) -> Recursion:
+        """The recursion of one chunk, run forwards."""
         matrix = problem.matrix
-        drawn: dict[tuple[int, int], torch.Tensor] = {}
         keys = list(zip(problem.twist[chunk.groups].tolist(), problem.draw[chunk.groups].tolist(), strict=True))
-        for twist, draw in dict.fromkeys(keys):
-            block = self.family.block(matrix.lattice, matrix.components, problem.step, twist, draw, chunk.columns)
-            drawn[twist, draw] = torch.tensor(block, dtype=matrix.onsite.dtype, device=matrix.onsite.device)
-        probes = torch.stack([torch.stack([drawn[key].real, drawn[key].imag], 1) for key in keys])
-        phases = problem.phases[problem.twist[chunk.groups]]
-        scaled = recursion.scaled_matrix(
-            matrix, problem.replica[chunk.groups], phases, problem.centre, problem.half_width
-        )
-        return scaled, recursion.forward(scaled, probes, self.order)
+        drawn = {
+            (twist, draw): self.family.block(
+                matrix.lattice, matrix.components, problem.step, twist, draw, chunk.columns
+            )
+            for twist, draw in dict.fromkeys(keys)
+        }
+        replica, twist = problem.replica[chunk.groups], problem.twist[chunk.groups]
+        scaled = Scaled(matrix, replica, twist, problem.phases, problem.centre, problem.half_width)
+        return problem.path(scaled, [drawn[key] for key in keys], self.order)
 
     def _gradient(
         self, problem: _Problem, chunks: list[_Chunk], coefficients: torch.Tensor,
-        kept: tuple[torch.Tensor, torch.Tensor] | None = None, moments: torch.Tensor | None = None,
+        running: Recursion | None = None, moments: torch.Tensor | None = None,
         pairs: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
         """rho_ii (G, N, o, o) and, with ``pairs``, rho_ij (G, E, o, o); ``moments`` are added up on the way if given."""
@@ -190,15 +199,13 @@ class KernelPolynomial(ElectronSolver):
         onsite = torch.zeros((groups, sites, o, o), dtype=dtype, device=coefficients.device)
         bonds = None if pairs is None else onsite.new_zeros((groups, len(pairs), o, o))
         for chunk in chunks:
-            scaled, history = kept if kept is not None else self._vectors(problem, chunk)
+            recursion = running or self._recursion(problem, chunk)
             if moments is not None:
-                moments[chunk.groups] += recursion.doubled_moments(history)
-            products, pair_products = recursion.reverse(scaled, history, coefficients[chunk.groups], pairs)
-            gradient = recursion.complex_form(products).unflatten(0, (-1, sites)) / problem.half_width
-            onsite[chunk.groups] += (gradient + gradient.mH) / 2
-            if bonds is not None and pair_products is not None:
-                pair = recursion.complex_form(pair_products).unflatten(0, (-1, bonds.shape[1]))
-                bonds[chunk.groups] += pair / (2 * problem.half_width)
+                moments[chunk.groups] += recursion.moments
+            gradient, pair = recursion.gradient(coefficients[chunk.groups], pairs)
+            onsite[chunk.groups] += gradient
+            if bonds is not None and pair is not None:
+                bonds[chunk.groups] += pair
         return onsite, bonds
 
     def _bonds(self, problem: _Problem, chunks: list[_Chunk], coefficients: torch.Tensor) -> torch.Tensor:
@@ -255,6 +262,12 @@ class KernelPolynomial(ElectronSolver):
             energies = energies + (mu * ensemble.filling * problem.matrix.size)[:, None]
         return energies, number
 
+    def _report(self, problem: _Problem, chunks: list[_Chunk]) -> SeriesReport:
+        vector = problem.matrix.size * problem.matrix.onsite.element_size()
+        widest = max((c.groups.stop - c.groups.start) * (c.columns.stop - c.columns.start) for c in chunks)
+        window = problem.centre - problem.half_width, problem.centre + problem.half_width
+        return SeriesReport(problem.path.path, self.moments, window, int(problem.path.vectors * widest * vector))
+
     def _density_of_states(self, problem: _Problem, moments: torch.Tensor, energies: torch.Tensor) -> torch.Tensor:
         x = (energies - problem.centre) / problem.half_width
         inside = x.abs() < 1
@@ -265,6 +278,14 @@ class KernelPolynomial(ElectronSolver):
         total = (moments * factors) @ torch.cos(orders[:, None] * angle[None, :])
         density = total / (math.pi * problem.half_width * torch.sin(angle) * problem.matrix.lattice.sites)
         return torch.where(inside, density, torch.zeros_like(density))
+
+
+def chosen_path(matrix: BlockMatrix, path: str | None = None) -> type[Recursion]:
+    """The recursion for a matrix; ValueError when "fused" is asked for and cannot serve it."""
+    reason = fused.refusal(matrix)
+    if path == "fused" and reason is not None:
+        raise ValueError(f'path="fused" cannot be used: {reason}; use path="eager" or None')
+    return SparseRecursion if path == "eager" or reason is not None else fused.FusedRecursion
 
 
 def _standard_error(draws: torch.Tensor) -> torch.Tensor | None:

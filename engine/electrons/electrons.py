@@ -13,6 +13,16 @@ from engine.block_matrix import BlockMatrix
 from engine.electrons.ensemble import Ensemble
 
 
+@dataclass(frozen=True)
+class SeriesReport:
+    """How a Chebyshev series was summed: the path that ran ("fused" or "eager"), moments, window, bytes of vectors."""
+
+    path: str
+    moments: int
+    window: tuple[float, float]
+    vector_bytes: int
+
+
 @dataclass(frozen=True, eq=False)
 class Electrons:
     """Electrons of B replicas in equilibrium.
@@ -20,7 +30,7 @@ class Electrons:
     energy (B,): Omega (fixed mu) or F (fixed filling), total, averaged over twists.
     number (B,): electrons per replica. chemical_potential (B,). onsite (B, N, o, o): rho_ii.
     energy_error (B,), onsite_error (B, N, o, o): standard errors over independent probe draws, or None when exact or
-    when there is a single draw.
+    when there is a single draw. series: how the Chebyshev series was summed, None for other solvers.
     """
 
     energy: torch.Tensor
@@ -32,6 +42,7 @@ class Electrons:
     matrix: BlockMatrix
     energy_error: torch.Tensor | None = None
     onsite_error: torch.Tensor | None = None
+    series: SeriesReport | None = None
 
     @cached_property
     def density(self) -> torch.Tensor:

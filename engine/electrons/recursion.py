@@ -10,14 +10,23 @@ For E = sum_m c_m mu_m the adjoint vectors lambda_m = dE/d alpha_m obey the same
 and rho = dE/dh = (1/half_width) sum_m 2 lambda_{m+1} alpha_m+ (hermitian part; half the weight at m = 0): the derivative
 of the estimate itself, for any number of moments and any R (Barros, Kato, PRB 88, 235101 (2013)).
 
-Memory layout: (G, N, 2, o, S) real: group (replica x twist x draw), site, real/imaginary part, component, column.
+No vector is stored on the way: alpha_{m-1} = 2 X alpha_m - alpha_{m+1} is recomputed from the last two while lambda runs,
+so M moments cost 1.5 M products and memory of a few vectors. The recursion is as stable backwards as forwards: |T_m| <= 1
+in the window, and a rounding error made m steps ago has grown by |U_m| <= m + 1 at most.
+
+Layout here: (G, N, 2, o, S) real: group (replica x twist x draw), site, real/imaginary part, component, column.
 2 X acts as one real sparse matrix on the (G N 2 o) rows: hopping that is real and blind to the spin costs one
 multiplication per neighbour and real number. Outer products are collected for several m before they are multiplied,
-which makes the small matrix products long.
+which makes the small matrix products long. :mod:`engine.electrons.fused` does the same arithmetic in compiled loops.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import numpy as np
 import torch
 
 from engine.block_matrix import BlockMatrix
@@ -26,15 +35,96 @@ from engine.sparse import csr_matrix
 COLLECTED = 4  # recursion steps whose outer products are multiplied together; more no longer fit in the cache
 
 
-def scaled_matrix(
-    matrix: BlockMatrix, replica: torch.Tensor, phases: torch.Tensor, centre: float, half_width: float
-) -> torch.Tensor:
-    """2 X in real form for groups with replica index (G,) and twist phases (G, E): CSR (2 o G N, 2 o G N)."""
+class Scaled(NamedTuple):
+    """X of G groups: group g has replica ``replica[g]`` of ``matrix``, its bonds times ``phases[twist[g]]``, (K, E)."""
+
+    matrix: BlockMatrix
+    replica: torch.Tensor
+    twist: torch.Tensor
+    phases: torch.Tensor
+    centre: float
+    half_width: float
+
+
+class Recursion(ABC):
+    """The recursion of some columns of G groups, run forwards when made: ``moments`` (G, 2 order) float64.
+
+    ``path`` is the name a solver knows it by, ``vectors`` how many complex vectors it holds per column, ``block`` how many
+    columns it always takes together.
+    """
+
+    path: ClassVar[str]
+    vectors: ClassVar[float]
+    block: ClassVar[int]
+    moments: torch.Tensor
+
+    @abstractmethod
+    def __init__(self, scaled: Scaled, probes: Sequence[np.ndarray], order: int) -> None:
+        """``probes``: alpha_0 of every group, complex (N, o, S)."""
+
+    @abstractmethod
+    def gradient(
+        self, series: torch.Tensor, pairs: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """d/dh of sum_m c_m mu_m, series (G, 2 order): rho_ii (G, N, o, o) and, for ``pairs`` (E, 2), rho_ij (G, E, o, o).
+
+        Uses up the vectors: to be called once.
+        """
+
+
+class SparseRecursion(Recursion):
+    """Sparse matrix times columns: any block matrix on any device, and the reference of every other path."""
+
+    path, vectors, block = "eager", 7 + 2 * COLLECTED, 1
+
+    def __init__(self, scaled: Scaled, probes: Sequence[np.ndarray], order: int) -> None:
+        onsite = scaled.matrix.onsite
+        columns = torch.stack([torch.as_tensor(p) for p in probes]).to(onsite.device, onsite.dtype)
+        self.scaled, self.order, self.matrix = scaled, order, scaled_matrix(scaled)
+        current = torch.stack([columns.real, columns.imag], 2)
+        even, odd = [_dot(current, current)], []
+        later, current = current, _recur(self.matrix, torch.zeros_like(current), current, 0.5)
+        for m in range(1, order + 1):
+            even.append(_dot(current, current))
+            odd.append(_dot(current, later))
+            if m < order:
+                later, current = current, _recur(self.matrix, later, current)
+        self.last, self.before = current, later
+        self.moments = doubled_moments(torch.stack(even, 1), torch.stack(odd, 1))
+
+    def gradient(
+        self, series: torch.Tensor, pairs: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        groups, sites, width = self.last.shape[0], self.last.shape[1], 2 * self.last.shape[3]
+        products = _Products(groups * sites, width, self.last, pairs)
+        later, current = self.last, self.before
+        older, adjoint = torch.zeros_like(later), torch.zeros_like(later)
+        mixing = source_weights(series, self.order).to(later.dtype)[..., None]
+        for m in range(self.order, 0, -1):
+            if m < self.order:
+                older = _recur(self.matrix, older, adjoint)
+                older.view(groups, -1).addcmul_(mixing[:, m, 1], current.view(groups, -1))
+                older.view(groups, -1).addcmul_(mixing[:, m, 2], later.view(groups, -1))
+                later, current = current, _recur(self.matrix, later, current)
+            older.view(groups, -1).addcmul_(mixing[:, m, 0], current.view(groups, -1))
+            older, adjoint = adjoint, older
+            products.add(adjoint, current, 2.0 if m > 1 else 1.0)
+        products.flush()
+        half_width = self.scaled.half_width
+        onsite = complex_form(products.onsite).unflatten(0, (groups, sites)) / half_width
+        if products.bonds is None:
+            return (onsite + onsite.mH) / 2, None
+        return (onsite + onsite.mH) / 2, complex_form(products.bonds).unflatten(0, (groups, -1)) / (2 * half_width)
+
+
+def scaled_matrix(scaled: Scaled) -> torch.Tensor:
+    """2 X in real form, CSR (2 o G N, 2 o G N)."""
+    matrix, replica, twist, phases, centre, half_width = scaled
     o, device = matrix.components, matrix.onsite.device
     identity = torch.eye(o, dtype=matrix.onsite.dtype, device=device)
     onsite = real_form(matrix.onsite[replica] - centre * identity) * (2 / half_width)
     bond = matrix.bond_blocks()
-    bond = real_form((bond[replica] if bond.shape[0] > 1 else bond) * phases[..., None, None]) * (2 / half_width)
+    bond = real_form((bond[replica] if bond.shape[0] > 1 else bond) * phases[twist][..., None, None]) * (2 / half_width)
     sites = torch.arange(matrix.lattice.sites, device=device)
     pairs = matrix.lattice.tensor("bonds", device)
     entries = [
@@ -71,68 +161,20 @@ def _recur(matrix: torch.Tensor, out: torch.Tensor, vector: torch.Tensor, scale:
     return out
 
 
-def forward(matrix: torch.Tensor, probes: torch.Tensor, order: int) -> torch.Tensor:
-    """All vectors alpha_0 .. alpha_order, (order + 1, G, N, 2, o, S)."""
-    history = torch.empty((order + 1, *probes.shape), dtype=probes.dtype, device=probes.device)
-    history[0] = probes
-    _recur(matrix, history[1].zero_(), history[0], 0.5)
-    for m in range(1, order):
-        _recur(matrix, history[m + 1].copy_(history[m - 1]), history[m])
-    return history
-
-
-def doubled_moments(history: torch.Tensor) -> torch.Tensor:
-    """mu_0 .. mu_{2 order - 1}, (G, 2 order) float64."""
-    flat = history.flatten(2)
-    even, odd = _dot(flat[:-1], flat[:-1]), _dot(flat[1:], flat[:-1])
-    even = torch.cat([even[:, :1], 2 * even[:, 1:] - even[:, :1]], 1)
+def doubled_moments(even: torch.Tensor, odd: torch.Tensor) -> torch.Tensor:
+    """mu_0 .. mu_{2 order - 1}, (G, 2 order), of <alpha_m|alpha_m> (G, order + 1) and <alpha_{m+1}|alpha_m> (G, order)."""
+    even = torch.cat([even[:, :1], 2 * even[:, 1:-1] - even[:, :1]], 1)
     odd = torch.cat([odd[:, :1], 2 * odd[:, 1:] - odd[:, :1]], 1)
     return torch.stack([even, odd], 2).flatten(1)
 
 
 def _dot(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Scalar products of (m, G, n) vectors, (G, m) float64."""
-    rows = [torch.dot(a, b) for a, b in zip(left.flatten(0, 1), right.flatten(0, 1), strict=True)]
-    return torch.stack(rows).view(left.shape[:2]).T.double()
+    """Scalar products of (G, ...) vectors, (G,) float64."""
+    pairs = zip(left.flatten(1), right.flatten(1), strict=True)
+    return torch.stack([torch.dot(a, b) for a, b in pairs]).double()
 
 
-def reverse(
-    matrix: torch.Tensor, history: torch.Tensor, series: torch.Tensor, pairs: torch.Tensor | None = None
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Gradient of sum_m c_m mu_m with respect to X.
-
-    series (G, 2 order). Returns the on-site outer products (G N, 2o, 2o), and with ``pairs`` (E, 2) those of
-    lambda_i alpha_j + alpha_i lambda_j on the bonds, (G E, 2o, 2o), in real form.
-    """
-    order, groups = history.shape[0] - 1, history.shape[1]
-    mixing = _mixing(series, order).to(history.dtype)
-    sites, width = history.shape[2], 2 * history.shape[4]
-    onsite = history.new_zeros((groups * sites, width, width))
-    bonds = None if pairs is None else history.new_zeros((groups * len(pairs), width, width))
-    later, current = torch.zeros_like(history[0]), torch.zeros_like(history[0])
-    left = history.new_empty((groups * sites, width, COLLECTED, history.shape[5]))
-    right = torch.empty_like(left)
-    filled = 0
-    for m in range(order, 0, -1):
-        # lambda_m = mixing . (alpha_{m-1}, alpha_m, alpha_{m+1}) + 2 X lambda_{m+1} - lambda_{m+2}
-        later = _recur(matrix, later, current) if m < order else later
-        stop = min(m + 2, order + 1)
-        sources = history[m - 1 : stop].view(stop - m + 1, groups, -1).transpose(0, 1)
-        later.view(groups, 1, -1).baddbmm_(mixing[:, m : m + 1, : stop - m + 1], sources)
-        later, current = current, later
-        torch.mul(current.view(left[:, :, 0].shape), 2.0 if m > 1 else 1.0, out=left[:, :, filled])
-        right[:, :, filled] = history[m - 1].view(left[:, :, 0].shape)
-        filled += 1
-        if filled == COLLECTED or m == 1:
-            parts = left[:, :, :filled].flatten(2), right[:, :, :filled].flatten(2)
-            onsite.baddbmm_(parts[0], parts[1].mT)
-            if bonds is not None and pairs is not None:
-                _add_bonds(bonds, *parts, pairs, sites)
-            filled = 0
-    return onsite, bonds
-
-
-def _mixing(series: torch.Tensor, order: int) -> torch.Tensor:
+def source_weights(series: torch.Tensor, order: int) -> torch.Tensor:
     """Coefficients of (alpha_{m-1}, alpha_m, alpha_{m+1}) in the source of lambda_m: (G, order + 1, 3)."""
     even, odd = series[:, 0::2], series[:, 1::2]
     mixing = series.new_zeros((series.shape[0], order + 1, 3))
@@ -141,6 +183,32 @@ def _mixing(series: torch.Tensor, order: int) -> torch.Tensor:
     mixing[:, 1:order, 2] = 2 * odd[:, 1:]
     mixing[:, 1, 0] -= odd.sum(1)  # every doubled odd moment subtracts mu_1 = <alpha_1|alpha_0>
     return mixing
+
+
+class _Products:
+    """Sums of weight left right+ on the sites (G N, 2o, 2o) and on ``pairs`` (G E, 2o, 2o), in real form."""
+
+    def __init__(self, rows: int, width: int, like: torch.Tensor, pairs: torch.Tensor | None) -> None:
+        self.sites, self.pairs, self.filled = like.shape[1], pairs, 0
+        self.onsite = like.new_zeros((rows, width, width))
+        self.bonds = None if pairs is None else like.new_zeros((like.shape[0] * len(pairs), width, width))
+        self.left = like.new_empty((rows, width, COLLECTED, like.shape[4]))
+        self.right = torch.empty_like(self.left)
+
+    def add(self, left: torch.Tensor, right: torch.Tensor, weight: float) -> None:
+        shape = self.left[:, :, 0].shape
+        torch.mul(left.view(shape), weight, out=self.left[:, :, self.filled])
+        self.right[:, :, self.filled] = right.view(shape)
+        self.filled += 1
+        if self.filled == COLLECTED:
+            self.flush()
+
+    def flush(self) -> None:
+        left, right = self.left[:, :, : self.filled].flatten(2), self.right[:, :, : self.filled].flatten(2)
+        self.filled = 0
+        self.onsite.baddbmm_(left, right.mT)
+        if self.bonds is not None and self.pairs is not None:
+            _add_bonds(self.bonds, left, right, self.pairs, self.sites)
 
 
 def _add_bonds(bonds: torch.Tensor, left: torch.Tensor, right: torch.Tensor, pairs: torch.Tensor, sites: int) -> None:
