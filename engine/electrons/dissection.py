@@ -94,7 +94,7 @@ def _reach(matrix: BlockMatrix, all_bonds: bool) -> tuple[int, ...]:
     if not lattice.is_regular:
         return ()
     used = ((matrix.bond != 0) | all_bonds).cpu().numpy()
-    mask: np.ndarray = used.any((0, 2, 3)) if used.ndim == 4 else used
+    mask = np.asarray(used.any((0, 2, 3)) if used.ndim == 4 else used)
     return tuple(int(n) for n in np.maximum(_steps(lattice)[mask].max(0, initial=0), 1))
 
 
@@ -110,7 +110,7 @@ def _tree(lattice: Lattice, reach: tuple[int, ...]) -> Tree:
     for k, node in enumerate(nodes):
         owner[node.sites] = k
     rank[np.concatenate([node.sites for node in nodes])] = np.arange(lattice.sites)
-    near: np.ndarray = (_steps(lattice) <= np.array(reach)).all(1) if reach else np.ones(len(lattice.bonds), bool)
+    near = np.asarray((_steps(lattice) <= np.array(reach)).all(1) if reach else np.ones(len(lattice.bonds), bool))
     _find_borders(nodes, owner, rank, lattice.bonds[near])
     return _grouped(nodes, owner, rank, lattice.bonds, near)
 
