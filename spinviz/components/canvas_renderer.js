@@ -5,15 +5,14 @@ const LIGHT_ARROW = [1, 1, 1, 0.9];
 const LIGHT_BELOW = -0.25; // arrows are light where S_z is below this
 const SHORTEST = 0.08; // in-plane part of a spin that gets an arrow
 
-const cssColour = ([r, g, b, a]) => `rgba(${Math.round(255 * r)},${Math.round(255 * g)},${Math.round(255 * b)},${a})`;
-
 class CanvasRenderer {
   constructor(canvas) {
     this.name = "canvas";
     this.canvas = canvas;
-    this.context = canvas.getContext("2d", { alpha: true });
+    this.context = canvas.getContext("2d", { alpha: true, willReadFrequently: true }); // pixels are made here, not there
     if (this.context === null) throw new Error("no 2-D canvas");
     this.state = "";
+    this.stamps = new ArrowStamps();
   }
 
   prepare(message, view) {
@@ -37,8 +36,10 @@ class CanvasRenderer {
     const colours = spins ? spinTable() : table;
     const flip = spins ? 0 : 128;
     for (let p = 0; p < map.length; p++) pixels[p] = map[p] < 0 ? 0 : colours[values[map[p]] ^ flip];
+    if (spins && message.arrows) {
+      drawArrows(pixels, view, arrowSites(view, message, pixelRatio), values, this.stamps);
+    }
     this.context.putImageData(this.image, 0, 0);
-    if (spins && message.arrows) drawArrows(this.context, view, arrowSites(view, message, pixelRatio), values);
   }
 
   // Wait until the picture is there, for timing.
@@ -76,34 +77,92 @@ function discMap(view, message) {
   return map;
 }
 
+// How far (x, y) is outside of an arrow along x about the origin: reach = half its length, half that of the longest.
+function arrowDistance(x, y, reach, half) {
+  const [neck, thick, wide] = [0.15 * reach, Math.max(0.5, 0.1 * half), headWidth(reach, half)];
+  const side = Math.abs(y);
+  const shaft = Math.max(side - thick, Math.max(-reach - x, x - neck));
+  const slope = Math.hypot(wide, reach - neck);
+  const head = Math.max(((x - reach) * wide + side * (reach - neck)) / slope, neck - x);
+  return Math.min(shaft, head);
+}
+
+const headWidth = (reach, half) => Math.max(1.2, 0.38 * (0.4 * half + 0.6 * reach));
+
+const LENGTHS = 12; // of arrows that are told apart
+const MOST_STAMPED = 2e6; // pixels of all stamps
+
+// Arrows of every length and direction as lists of pixels, made when first needed: filling paths costs ten times more.
+class ArrowStamps {
+  constructor() {
+    this.key = "";
+  }
+
+  adopt(half, width) {
+    const key = `${half} ${width}`;
+    if (key === this.key && this.pixels < MOST_STAMPED) return;
+    [this.key, this.half, this.width, this.pixels] = [key, half, width, 0];
+    this.directions = 8 * Math.max(8, Math.min(45, Math.round(half)));
+    this.made = new Map();
+  }
+
+  // {offsets in the picture, cover of 255, radius} of an arrow with in-plane part (x, y), y up.
+  stamp(x, y, planar) {
+    const turn = Math.round((Math.atan2(y, x) / TAU) * this.directions);
+    const direction = modulo(turn, this.directions);
+    const size = Math.max(1, Math.round(planar * LENGTHS));
+    const key = direction * (LENGTHS + 1) + size;
+    let found = this.made.get(key);
+    if (found === undefined) {
+      found = this.make((direction / this.directions) * TAU, (size / LENGTHS) * this.half);
+      this.made.set(key, found);
+      this.pixels += found.offsets.length;
+    }
+    return found;
+  }
+
+  make(angle, reach) {
+    const [c, s] = [Math.cos(angle), -Math.sin(angle)]; // rows run downwards
+    const radius = Math.ceil(Math.max(reach, headWidth(reach, this.half)) + 1);
+    const [offsets, cover] = [[], []];
+    for (let row = -radius; row <= radius; row++) {
+      for (let column = -radius; column <= radius; column++) {
+        const distance = arrowDistance(c * column + s * row, c * row - s * column, reach, this.half);
+        if (distance >= 0.5) continue;
+        offsets.push(row * this.width + column);
+        cover.push(Math.round(255 * Math.min(1, 0.5 - distance)));
+      }
+    }
+    return { offsets: Int32Array.from(offsets), cover: Uint8Array.from(cover), radius };
+  }
+}
+
 // In-plane parts: as long as they are, dark on bright sites and bright on dark ones.
-function drawArrows(context, view, arrows, words) {
-  const half = arrows.length / 2;
-  const thick = Math.max(0.5, 0.1 * half);
-  const shapes = { true: new Path2D(), false: new Path2D() };
+function drawArrows(pixels, view, arrows, words, stamps) {
+  const [width, height] = view.size;
+  stamps.adopt(arrows.length / 2, width);
   for (const [site, planeX, planeY] of arrows.list) {
     const [sx, sy, sz] = spinOf(words[site]);
     const planar = Math.hypot(sx, sy);
     if (planar < SHORTEST) continue;
-    const [x, y] = view.toCanvas(planeX, planeY);
-    const [ux, uy] = [sx / planar, -sy / planar];
-    const reach = half * planar;
-    const [tx, ty] = [x + reach * ux, y + reach * uy];
-    const [nx, ny] = [x + 0.15 * reach * ux, y + 0.15 * reach * uy];
-    const [bx, by] = [x - reach * ux, y - reach * uy];
-    const wide = Math.max(1.2, 0.38 * half * (0.4 + 0.6 * planar));
-    const path = shapes[sz > LIGHT_BELOW];
-    path.moveTo(tx, ty);
-    path.lineTo(nx - wide * uy, ny + wide * ux);
-    path.lineTo(nx - thick * uy, ny + thick * ux);
-    path.lineTo(bx - thick * uy, by + thick * ux);
-    path.lineTo(bx + thick * uy, by - thick * ux);
-    path.lineTo(nx + thick * uy, ny - thick * ux);
-    path.lineTo(nx + wide * uy, ny - wide * ux);
-    path.closePath();
+    const [x, y] = view.toCanvas(planeX, planeY).map(Math.floor);
+    const { offsets, cover, radius } = stamps.stamp(sx, sy, planar);
+    const whole = x >= radius && y >= radius && x + radius < width && y + radius < height;
+    const ink = sz > LIGHT_BELOW ? DARK_ARROW : LIGHT_ARROW;
+    const [red, green, blue] = [255 * ink[0], 255 * ink[1], 255 * ink[2]];
+    const centre = y * width + x;
+    for (let i = 0; i < offsets.length; i++) {
+      const place = centre + offsets[i];
+      if (!whole && (place < 0 || place >= pixels.length || Math.abs((place % width) - x) > radius)) continue;
+      const share = (cover[i] / 255) * ink[3];
+      const under = pixels[place];
+      if (under === 0) {
+        pixels[place] = ((255 * share) << 24) | (blue << 16) | (green << 8) | red;
+        continue;
+      }
+      const r = under & 255, g = (under >> 8) & 255, b = (under >> 16) & 255;
+      pixels[place] =
+        (255 << 24) | ((b + share * (blue - b)) << 16) | ((g + share * (green - g)) << 8) | (r + share * (red - r));
+    }
   }
-  context.fillStyle = cssColour(DARK_ARROW);
-  context.fill(shapes.true);
-  context.fillStyle = cssColour(LIGHT_ARROW);
-  context.fill(shapes.false);
 }

@@ -8,7 +8,8 @@
 // After every drawn frame {drawn: frame, renderer} goes back to the server, which holds at most two frames in flight.
 
 const MAX_PIXELS = 1.0e6;
-const TRIALS = 3; // of each renderer; the best of the later ones counts
+const TRIALS = 2; // of each renderer; the first makes tables and shaders
+const CLEAR = 2; // ratio of times that settles it
 
 // The renderers that there are, made when wanted, each with its own canvas (a canvas has one kind of context for life).
 class Renderers {
@@ -50,23 +51,22 @@ class Renderers {
     this.onChange();
   }
 
-  // The one for this frame. "auto" draws the first frame of every size with both and keeps the faster one: software
-  // WebGL (no graphics processor) may be slower than a plain canvas.
+  // The one for this frame. "auto" draws the first frame of every lattice with both and keeps the faster one: software
+  // WebGL (no graphics processor) may be slower than a plain canvas. A clear verdict holds for all maps of the page.
   choose(view, draw) {
-    const size = `${view.key} ${view.size}`;
-    if (this.chosen !== null && size === this.tried) return this.chosen;
-    this.tried = size;
-    const gl = this.wanted === "canvas" || this.lost ? null : this.get("webgl2");
-    if (gl === null) return (this.chosen = this.get("canvas"));
-    this.times = { webgl2: timed(gl, draw) };
-    if (this.times.webgl2 === Infinity) {
-      this.made.webgl2 = null;
-      return (this.chosen = this.get("canvas"));
-    }
-    if (this.wanted === "webgl2") return (this.chosen = gl);
+    if (this.chosen !== null && view.key === this.tried) return this.chosen;
+    this.tried = view.key;
+    this.times = {};
+    const verdict = this.wanted === "auto" ? window.__spinviz_renderer : this.wanted;
+    const gl = verdict === "canvas" || this.lost ? null : this.get("webgl2");
+    if (gl !== null) this.times.webgl2 = timed(gl, draw);
+    if (gl === null || this.times.webgl2 === Infinity) return (this.chosen = this.get("canvas"));
+    if (verdict === "webgl2") return (this.chosen = gl);
     const plain = this.get("canvas");
     this.times.canvas = timed(plain, draw);
-    return (this.chosen = this.times.canvas < this.times.webgl2 ? plain : gl);
+    const ratio = this.times.webgl2 / this.times.canvas;
+    if (ratio > CLEAR || ratio < 1 / CLEAR) window.__spinviz_renderer = ratio > 1 ? "canvas" : "webgl2";
+    return (this.chosen = ratio > 1 ? plain : gl);
   }
 }
 
@@ -176,6 +176,8 @@ class LatticeMapView {
     const renderer = this.renderers.choose(this.view, draw);
     draw(renderer);
     if (renderer !== this.renderer) this.show(renderer);
+    const times = JSON.stringify(this.renderers.times);
+    if (renderer.canvas.dataset.times !== times) renderer.canvas.dataset.times = times;
     drawMarks(this.overlay, this.view, message.marks, this.canvasRatio);
   }
 
@@ -185,7 +187,6 @@ class LatticeMapView {
     this.renderer = renderer;
     const { canvas } = renderer;
     canvas.dataset.renderer = renderer.name;
-    canvas.dataset.times = JSON.stringify(this.renderers.times);
     canvas.setAttribute("aria-label", this.model.label);
     this.frame.prepend(canvas);
     if (focused && this.renderer) canvas.focus();

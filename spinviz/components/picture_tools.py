@@ -13,6 +13,7 @@ from typing import Any
 
 import param
 from panel.custom import JSComponent
+from panel.io.state import state
 
 KINDS = {"png": "image/png", "svg": "image/svg+xml", "csv": "text/csv;charset=utf-8"}
 
@@ -36,6 +37,10 @@ class PictureTools(JSComponent):
     def __init__(self, file: Callable[[str], bytes], **parameters: Any) -> None:
         super().__init__(**{"height": 20, "sizing_mode": "stretch_width", "margin": 0, **parameters})
         self._file = file
+
+    def follow(self, name: str, action: Callable[[], None]) -> None:
+        """Call ``action`` after each change of "choice" or "switched", when the document may be changed."""
+        self.param.watch(lambda event: state.execute(action, schedule=True), name)
 
     def _handle_msg(self, data: Any) -> None:
         kind = data.get("wanted") if isinstance(data, dict) else None

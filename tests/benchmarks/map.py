@@ -41,7 +41,8 @@ FEED_MILLISECONDS = 5
 WINDOW = (1280, 720)
 COUNT = "[(window.__spinviz_frames ?? {}).spin ?? 0, performance.now()]"
 CANVAS = """(() => { const look = (node) => { for (const e of node.querySelectorAll('*')) {
-  if (e.matches('canvas.lattice-map')) return e; const inner = e.shadowRoot && look(e.shadowRoot); if (inner) return inner; } };
+  if (e.matches('canvas.lattice-map')) return e;
+  const inner = e.shadowRoot && look(e.shadowRoot); if (inner) return inner; } };
   const c = look(document); return [c.dataset.renderer, c.dataset.times, c.width, c.height]; })()"""
 
 Evaluate = Callable[[str], Awaitable[Any]]
