@@ -58,3 +58,9 @@ POLES = 1e-6  # Fermi function good to 1e-8; mu of a small metal at T = 0.01 div
 
 # Kernel polynomials
 BACKWARD_SINGLE = 5e-5  # float32, 1000 steps there and back: at worst 6e-8 times the steps (measured 1.3e-5, also at 48 x 48)
+
+# Texture map in the browser
+MAP_COLOUR = 8  # of 255: one degree of the two bytes turns the hue by 243 / rad and the lightness by as much
+MAP_RENDERERS = 3  # of 255: single against double precision of one formula, and rounding
+SPIN_READ = 0.025  # one degree, and two digits
+CHIRALITY_READ = 0.06  # three spins right to one degree, and two digits
