@@ -57,7 +57,7 @@ COVERAGE_68 = 0.12  # share within one error, of 150 trials: four binomial error
 POLES = 1e-6  # Fermi function good to 1e-8; mu of a small metal at T = 0.01 divides the error of the number by dN/dmu
 
 # Kernel polynomials
-BACKWARD_SINGLE = 5e-5  # float32, 1000 steps there and back: at worst 6e-8 times the steps (measured 1.3e-5, also at 48 x 48)
+BACKWARD_SINGLE = 5e-5  # float32, 1000 steps there and back: at worst 6e-8 times the steps (measured 1.3e-5)
 
 # Texture map in the browser
 MAP_COLOUR = 8  # of 255: one degree of the two bytes turns the hue by 243 / rad and the lightness by as much
