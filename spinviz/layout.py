@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ import torch
 from bokeh.document import Document
 from panel.util import edit_readonly
 
+from engine.frame import Frame
+from spinviz import address
 from spinviz.audit import Auditor
 from spinviz.changes import (
     built,
@@ -29,15 +31,19 @@ from spinviz.changes import (
     with_values,
 )
 from spinviz.committee import DISAGREEMENT, Committee, absence
-from spinviz.controls import CONTROLS, Controls
+from spinviz.controls import BATH, CONTROLS, ELECTRONS, FIELD, Controls
+from spinviz.doing import Doing
 from spinviz.panels import Header, Pictures, Sidebar
 from spinviz.recording import Recording
 from spinviz.session import Build, Session, Status
 from spinviz.theme import PAGE
+from spinviz.tools import returned
 
 POLL_MILLISECONDS = 15
+NARROW = 1000  # pixels
 FURNISH_SECONDS = 3.0  # a page that draws nothing for so long (a hidden tab) gets its controls all the same
-ALWAYS_MOVING: dict[str, Any] = {"step": 0, "time": 0.0, "steps_per_second": 0.0, "recorded": 0}
+ALWAYS_MOVING: dict[str, Any] = {"step": 0, "time": 0.0, "steps_per_second": 0.0, "recorded": 0, "progress": 0.0}
+FOLLOWED = ("field_x", "field_y", "field_z", "temperature", "electron_temperature", "linked")  # by schedules
 THREADS_VARIABLE = "SPINVIZ_THREADS"
 THEME = {
     mode: {
@@ -54,11 +60,14 @@ THEME = {
 class LivePage:
     """Everything of one browser tab. ``page`` is the Panel object; ``close`` frees the worker and the files."""
 
-    def __init__(self, build: Build = built, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, build: Build = built, settings: Mapping[str, Any] | None = None, notes: Sequence[str] = ()
+    ) -> None:
         self.controls = Controls()
+        given = dict(settings or self.controls.first_settings())
         self.session = Session(
-            build, settings or self.controls.first_settings(), Committee().snapshot, running=False,
-            prepare=limit_threads, extra=(DISAGREEMENT,),
+            build, address.of_simulation(given), Committee().snapshot, running=False, prepare=limit_threads,
+            extra=(DISAGREEMENT,), take_up=returned, fallback={"preset": given["preset"]},
         )  # fmt: skip
         self.auditor = Auditor()
         self.sidebar, self.header, self.pictures = Sidebar(self.controls), Header(), Pictures()
@@ -67,8 +76,13 @@ class LivePage:
         self._recording: Recording | None = None
         self._quiet = self._suggesting = False
         self._seen = Status()
-        self._bare = [self.sidebar.furnish, self.pictures.furnish_side, self.pictures.furnish_curves]
+        self.doing = Doing(self.session, self.controls, self.pictures, self._keys(), self.pictures.note, self._set_up)
+        self.sidebar.doing = [self.doing.sections]
+        self._bare = [
+            self.sidebar.furnish, self.pictures.furnish_side, self.pictures.furnish_curves, self._furnish_doing
+        ]  # fmt: skip
         self._watched = 0.0
+        self._waiting: list[Frame] = []
         self._shown_kind = self._told = ""
         self._connect()
         self.page = pmui.Page(
@@ -77,6 +91,7 @@ class LivePage:
         )  # fmt: skip
         with edit_readonly(self.page):
             self.page.busy = False  # else every poll would toggle it and cost 20 ms
+        self._begin(given, notes)
 
     def watch(self) -> None:
         """Run and look for new frames, from now on: while the page loads, the processors are its own."""
@@ -102,19 +117,63 @@ class LivePage:
         if self._bare and (self.pictures.spin.panel.drawn or time.monotonic() - self._watched > FURNISH_SECONDS):
             self._furnish()
         self._check()
-        observed, status = self.session.take_observed(), self.session.status
+        observed, status = self._observed(), self.session.status
         if observed is None and replace(status, **ALWAYS_MOVING) == replace(self._seen, **ALWAYS_MOVING):
             return
         with pn.io.hold():
             if observed is not None:
-                self.pictures.show(observed)
+                self.pictures.show(observed, history=status.looking is None)
             self._follow(status, observed is not None)
             self.header.show(status, observed)
+
+    def _observed(self) -> Frame | None:
+        """The newest frame with observables, once all views are there: until then frames wait for the curves."""
+        observed = self.session.take_observed()
+        if not self.doing.bridge.place:
+            self._waiting += [observed] if observed is not None else []
+            return None
+        while self._waiting:
+            self.pictures.show_history(self._waiting.pop(0))
+        return observed
 
     def _furnish(self) -> None:
         """One more part of the page; frames go out between two parts."""
         with pn.io.hold():
             self._bare.pop(0)()
+
+    def _furnish_doing(self) -> None:
+        """Time line, keys and address bar."""
+        self.pictures.past.objects = [self.doing.timebar.panel, self.doing.overlay]
+        self.doing.bridge.on_ready(self._fit)
+        self.doing.show_address()
+
+    def _fit(self, width: int) -> None:
+        """On a narrow screen the controls are put away at first."""
+        if width < NARROW:
+            self.page.sidebar_open = False
+
+    def _begin(self, given: Mapping[str, Any], notes: Sequence[str]) -> None:
+        """What of the first settings is not the simulation's: speed, view, theme; and what to say about them."""
+        self.controls.speed = given.get("speed", 0)
+        self.pictures.look_at(given.get("view", self.pictures.view))
+        self.page.param.watch(lambda event: self._dress(), "dark_theme")
+        if "theme" in given:
+            self.page.dark_theme = given["theme"] == "dark"
+        self._dress()
+        self.pictures.note(" ".join(notes))
+
+    def _dress(self) -> None:
+        """Maps follow the theme of the page."""
+        theme = "dark" if self.page.dark_theme else "light"
+        for view in (self.pictures.spin, self.pictures.chirality, self.pictures.disagreement):
+            view.panel.theme = theme
+        if not self._bare:
+            self.doing.show_address()
+
+    def _set_up(self) -> dict[str, Any]:
+        """What a link to this page says."""
+        theme = "dark" if self.page.dark_theme else "light"
+        return {**self.controls.settings(), "speed": self.controls.speed, "view": self.pictures.view, "theme": theme}
 
     def _check(self) -> None:
         """Show an audit that is done, and begin one that is due."""
@@ -135,6 +194,10 @@ class LivePage:
         if self.session.simulation is not None:
             self.auditor.post(self.session.simulation)
 
+    def _keys(self) -> dict[str, Callable[[], None]]:
+        """What the keys of the transport buttons do."""
+        return {" ": self._play, "ArrowRight": self.session.step, "r": self._reset, "q": self._quench}
+
     def _connect(self) -> None:
         for name, control in CONTROLS.items():
             if name != "speed":
@@ -144,7 +207,7 @@ class LivePage:
         actions: dict[Any, Callable[[], None]] = {
             self.pictures.play: self._play,
             self.pictures.step: session.step,
-            self.pictures.reset: lambda: session.restart(lambda present: restarted(present, session.first)),
+            self.pictures.reset: self._reset,
             self.pictures.quench: self._quench,
             buttons.suggest: self._suggest,
             buttons.record: self._record,
@@ -158,6 +221,9 @@ class LivePage:
             self.session.pause()
         else:
             self.session.start()
+
+    def _reset(self) -> None:
+        self.session.restart(lambda present: restarted(present, self.session.first))
 
     def _quench(self) -> None:
         self._quenches += 1
@@ -175,6 +241,9 @@ class LivePage:
             return
         changes = self.controls.changes(event.name)
         key = " ".join(changes)
+        if self.session.status.schedule and event.name in FOLLOWED:
+            self.session.stop_schedule()
+            self.pictures.note(f"{self.session.status.schedule} stopped, because {event.name} was set by hand.")
         self.session.post(key, lambda present: with_values(present, changes))
 
     def _remake(self, event: Any) -> None:
@@ -212,13 +281,34 @@ class LivePage:
             self._adopt(status, simulation, renewed or status.refused != seen.refused)
             if status.built != seen.built:
                 self.pictures.audit.clear()
+            if not self._bare:
+                self.doing.show_address()
+            self.doing.ring_pins(simulation)
             if renewed:
                 self.pictures.spin.mark([])
                 self.pictures.disagreement.explain(absence(self.controls.preset, self.controls.force))
         if seen.recording and not status.recording and self._recording is not None:
             self.sidebar.offer(self._recording)
+        if simulation is not None and (status.schedule or seen.schedule):
+            self._show_planned(simulation)
         self.sidebar.follow(status)
         self.pictures.follow(status)
+        self.doing.follow(status, simulation)
+
+    def _show_planned(self, simulation: Any) -> None:
+        """Controls show the values that a schedule has set."""
+        self._quiet = True
+        try:
+            values = {
+                "temperature": value_at(simulation, BATH),
+                "electron_temperature": value_at(simulation, ELECTRONS),
+            }
+            values |= dict(zip(("field_x", "field_y", "field_z"), value_at(simulation, FIELD), strict=True))
+            for name, value in values.items():
+                if value is not None:
+                    self.controls.show(name, value)
+        finally:
+            self._quiet = False
 
     def _adopt(self, status: Status, simulation: Any, everything: bool) -> None:
         """Controls show what is running: after a build or a refusal all of them, else the suggested time step."""
@@ -260,7 +350,18 @@ def limit_threads() -> None:
 def live_page(build: Build = built, settings: Mapping[str, Any] | None = None) -> Any:
     """The page of one browser tab, with its own worker; freed when the tab is closed."""
     pn.extension(reconnect=True)
-    return attached(LivePage(build, settings))
+    return attached(addressed(build, settings))
+
+
+def addressed(build: Build = built, settings: Mapping[str, Any] | None = None) -> LivePage:
+    """What the address bar of the tab that is being opened asks for; where it is empty, ``settings``."""
+    asked = pn.state.session_args or {}
+    if not asked:
+        return LivePage(build, settings)
+    read, notes = address.parse_query(asked)
+    usual = Controls()
+    usual.choose(read["preset"])
+    return LivePage(build, {**usual.first_settings(), **read}, notes)
 
 
 def attached(live: LivePage) -> Any:

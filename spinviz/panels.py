@@ -49,6 +49,7 @@ class Sidebar:
 
     def __init__(self, controls: Controls) -> None:
         self.controls = controls
+        self.doing: list[Any] = []
         self.widgets = {name: _widget(controls, name) for name in CONTROLS}
         self.suggest = pmui.Button(label="Suggested time step", variant="text", size="small", **SLIM)
         self.record = pmui.Button(label="Record", variant="outlined", color="error", size="small", **SLIM)
@@ -77,7 +78,7 @@ class Sidebar:
         self.panel.objects = [
             *(self.widgets[name] for name in ("preset", "size", "force")),
             pmui.Row(self.audit, self.audit_every, margin=0, sizing_mode="stretch_width"),
-            *(self.widgets[name] for name in ("texture", "seed")),
+            *(self.widgets[name] for name in ("texture", "seed")), *self.doing,
             _heading("Field"), *(self.widgets[name] for name in ("field_z", "field_x", "field_y")),
             _heading("Temperature"), *(self.widgets[name] for name in ("temperature", "linked", "electron_temperature")),
             self.electrons, self.learned, *(self.widgets[name] for name in ("chemical_potential", "filling")),
@@ -137,6 +138,7 @@ class Header:
     @staticmethod
     def _text(status: Status, charge: str) -> str:
         state = "preparing" if status.building else "running" if status.running else "paused"
+        state = state if status.looking is None else "looking back"
         rate = status.steps_per_second if status.running else 0.0
         values = {
             "time": (f"{status.time:,.1f}", "time, ħ/t₁"),
@@ -175,22 +177,29 @@ class Pictures:
             object="", severity="error", visible=False, sizing_mode="stretch_width", margin=(2, 4),
             css_classes=["spinviz-message"],
         )  # fmt: skip
+        self.notes = pmui.Alert(
+            object="", severity="info", visible=False, closeable=True, sizing_mode="stretch_width", margin=(2, 4),
+            css_classes=["spinviz-notes"],
+        )  # fmt: skip
         self.checks = pmui.Tabs(("Domain size L(t)", _domains(self.domains)), ("Audit", self.audit.panel), **TABS)
+        self.maps = pmui.Tabs(
+            ("Scalar chirality χ", self.chirality.panel), ("Disagreement", self.disagreement.panel), **TABS
+        )
+        self.places = {"chirality": (self.maps, 0), "disagreement": (self.maps, 1),
+                       "domains": (self.checks, 0), "audit": (self.checks, 1)}  # fmt: skip
+        self.view = "chirality"
         self.ordered = (
-            pmui.Paper(
-                pmui.Tabs(
-                    ("Scalar chirality χ", self.chirality.panel), ("Disagreement", self.disagreement.panel), **TABS
-                ),
-                **CARD,
-            ),
+            pmui.Paper(self.maps, **CARD),
             _card("Structure factor √S(q)", self.structure.panel),
         )
         self.side = pmui.Column(sizing_mode="stretch_height", width=300, margin=0)
+        self.past = pmui.Column(sizing_mode="stretch_width", margin=0, height=46)
         self.curves = pmui.Paper(**{**CARD, "sizing_mode": "stretch_width", "height": 186})
         left = pmui.Column(
             pmui.Row(self.title, self.chip, self.play, self.step, self.reset, self.quench, sizing_mode="stretch_width",
                      margin=(4, 0, 2, 0)),
-            self.message, pmui.Paper(self.spin.panel, **CARD), self.curves, sizing_mode="stretch_both", margin=0,
+            self.message, self.notes, pmui.Paper(self.spin.panel, **CARD), self.past, self.curves,
+            sizing_mode="stretch_both", margin=0,
         )  # fmt: skip
         self.panel = pmui.Row(
             left, self.side, sizing_mode="stretch_both", margin=0, styles={"height": "calc(100vh - 84px)"},
@@ -205,12 +214,29 @@ class Pictures:
         """Put the curves below the texture."""
         self.curves.objects = [self.series.panel]
 
-    def show(self, observed: Frame) -> None:
-        """Show a frame with observables in all views but the texture, which has its own clock."""
+    def look_at(self, view: str) -> None:
+        """Turn to one of the pictures (a key of ``places``)."""
+        tabs, index = self.places[view]
+        tabs.active, self.view = index, view
+
+    def note(self, text: str) -> None:
+        """Show a sentence until the reader closes it; "" takes it away."""
+        self.notes.object, self.notes.visible = text, bool(text)
+
+    def show(self, observed: Frame, history: bool = True) -> None:
+        """Show a frame with observables in all views but the texture, which has its own clock; ``history`` False leaves
+        out the curves against time."""
         self.spin.describe(observed)
-        for view in (self.chirality, self.disagreement, self.structure, self.series, self.domains):
+        for view in (self.chirality, self.disagreement, self.structure):
             view.show(observed)
+        if history:
+            self.show_history(observed)
         self.chip.object = self._chip()
+
+    def show_history(self, observed: Frame) -> None:
+        """Show a frame in the curves against time alone."""
+        for view in (self.series, self.domains):
+            view.show(observed)
 
     def _chip(self) -> str:
         """Whether the network is inside its data; empty without a committee."""

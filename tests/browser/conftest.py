@@ -9,9 +9,9 @@ from typing import Any
 
 import panel as pn
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from spinviz.layout import LivePage, attached
+from spinviz.layout import LivePage, addressed, attached
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -19,6 +19,8 @@ ARGUMENTS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "http://localhost:", "ws://localhost:", "data:", "blob:")
+PATIENCE = 30_000  # milliseconds; a machine under load is slow, and no test asserts a time
+expect.set_options(timeout=PATIENCE)
 ELECTRONS = {"preset": "skyrmion", "size": 6, "force": "kpm", "texture": "random", "seed": 0}
 QUICK = {"preset": "heisenberg", "size": 24, "force": "classical", "texture": "random", "seed": 0}
 
@@ -48,8 +50,7 @@ def server() -> Iterator[tuple[str, list[LivePage]]]:
 
     def app(settings: dict[str, Any]) -> Any:
         pn.extension(reconnect=True)
-        opened.append(LivePage(settings=settings))
-        opened[-1].controls.speed = 100
+        opened.append(addressed(settings={**settings, "speed": 100}))
         return attached(opened[-1])
 
     thread = pn.serve(
@@ -73,15 +74,15 @@ def open_page(browser: Browser, server: tuple[str, list[LivePage]]) -> Iterator[
     errors: list[str] = []
     contexts = []
 
-    def opener(name: str = "live") -> tuple[Page, LivePage]:
-        context = browser.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True)
+    def opener(name: str = "live", query: str = "", width: int = 1280, height: int = 720) -> tuple[Page, LivePage]:
+        context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
         contexts.append(context)
         context.on("request", lambda request: None if request.url.startswith(LOCAL) else foreign.append(request.url))
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(f"{address}/{name}")
-        page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 2", timeout=20_000)
+        page.goto(f"{address}/{name}{query}", timeout=2 * PATIENCE)
+        page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 2", timeout=2 * PATIENCE)
         return page, opened[-1]
 
     yield opener
