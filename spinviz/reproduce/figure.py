@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from spinviz.theme import LINES, PAGE
 
 COLOURS = (*LINES["light"], "#5b6472", "#7a3fb0")
 PANEL_INCHES = (3.7, 2.9)
-LINE_INCHES = 0.2
+LINE_INCHES, LETTERS_PER_INCH = 0.19, 14.5
 DOTS_PER_INCH = 100
 STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.titlesize": 9.5, "axes.labelsize": 9, "legend.fontsize": 7.5, "legend.frameon": False,
@@ -80,26 +81,18 @@ class Figure:
     full: str = field(default="")
 
 
-def panels(rows: int, columns: int, lines: int, **options: Any) -> tuple[Sheet, Any]:
-    """A sheet with rows x columns axes and room for ``lines`` of text below; axes as an array (rows, columns)."""
-    with matplotlib.rc_context(STYLE):
-        width, height = PANEL_INCHES
-        text = LINE_INCHES * (lines + 1.5)
-        layout = ConstrainedLayoutEngine(rect=(0, text / (height * rows + text), 1, 1 - text / (height * rows + text)))
-        sheet = Sheet(figsize=(width * columns, height * rows + text), dpi=DOTS_PER_INCH, layout=layout)
-        FigureCanvasAgg(sheet)
-        axes = sheet.subplots(rows, columns, squeeze=False, **options)
-    return sheet, axes
+def panels(rows: int, columns: int, **options: Any) -> tuple[Sheet, Any]:
+    """A sheet with rows x columns axes, as an array (rows, columns)."""
+    width, height = PANEL_INCHES
+    width = width if columns > 2 else 1.3 * width
+    sheet = Sheet(figsize=(width * columns, height * rows), dpi=DOTS_PER_INCH)
+    FigureCanvasAgg(sheet)
+    return sheet, sheet.subplots(rows, columns, squeeze=False, **options)
 
 
 def write(folder: Path, name: str, title: str, made: Made, facts: Mapping[str, Any]) -> list[Path]:
     """NAME.png, NAME.svg and NAME.json in ``folder``; each appears complete or not at all."""
-    lines = [c.text for c in made.compared] + list(made.remarks)
-    height = made.sheet.get_figheight()
-    for number, line in enumerate(lines):
-        at = (len(lines) - number - 0.5) * LINE_INCHES / height
-        made.sheet.text(0.012, at, line, fontsize=8.2, va="center", color=PAGE["light"]["text"])
-    made.sheet.suptitle(title, fontsize=11, x=0.012, ha="left", fontweight="bold")
+    _captioned(made.sheet, title, [c.text for c in made.compared] + list(made.remarks))
     record = {
         "figure": name, "title": title, **facts, "settings": plain(made.settings),
         "compared": [plain(asdict(c)) for c in made.compared], "remarks": list(made.remarks), "numbers": plain(made.numbers),
@@ -117,12 +110,27 @@ def write(folder: Path, name: str, title: str, made: Made, facts: Mapping[str, A
     return written
 
 
+def _captioned(sheet: Sheet, title: str, sentences: Sequence[str]) -> None:
+    """Title above, sentences below the panels; the sheet grows by what they need."""
+    width, height = sheet.get_size_inches()
+    lines = [
+        part for one in sentences for part in textwrap.wrap(one, int(LETTERS_PER_INCH * width), subsequent_indent="   ")
+    ]
+    below, above = LINE_INCHES * (len(lines) + 0.5), 0.3
+    whole = height + below + above
+    sheet.set_size_inches(width, whole)
+    sheet.set_layout_engine(ConstrainedLayoutEngine(rect=(0, below / whole, 1, height / whole)))
+    sheet.text(0.01, 1 - 0.5 * above / whole, title, fontsize=11, fontweight="bold", va="center")
+    for number, line in enumerate(lines):
+        sheet.text(0.01, (len(lines) - number - 0.4) * LINE_INCHES / whole, line, fontsize=8.2, va="center")
+
+
 def with_error(value: float, error: float | None) -> str:
     """ "0.0031 ± 0.0002": as many digits as the error has two of."""
     if error is None or not math.isfinite(error):
         return f"{value:.4g}"
-    if error == 0:
-        return f"{value:.4g} ± 0"
+    if error < 1e-5 * abs(value):
+        return f"{value:.6g} ± {error:.0e}"
     digits = 1 - math.floor(math.log10(error))
     if -3 <= math.floor(math.log10(max(abs(value), error))) < 5 and digits <= 7:
         return f"{value:.{max(0, digits)}f} ± {error:.{max(0, digits)}f}"

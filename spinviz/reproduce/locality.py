@@ -65,7 +65,7 @@ def _response(ask: Field, before: torch.Tensor, after: torch.Tensor) -> np.ndarr
 def _drawn(table: dict[str, np.ndarray], distance: np.ndarray, lattice: Lattice, settings: dict) -> Made:
     radii = np.unique(distance)[1:]
     shells = [distance == radius for radius in radii]
-    sheet, axes = panels(1, 3, lines=4)
+    sheet, axes = panels(1, 3)
     numbers: dict = {"distance": radii}
     for number, (name, squares) in enumerate(table.items()):
         per_shell = np.stack([squares[:, shell].mean(1) for shell in shells], 1)
@@ -122,7 +122,7 @@ def _radius(per_shell: np.ndarray, shells: list[np.ndarray], radii: np.ndarray) 
 def _map(axes, squares: np.ndarray, lattice: Lattice) -> None:
     places = nearest_image(lattice.positions, lattice)
     shown = axes.scatter(
-        *places.T, c=np.log10(np.sqrt(squares) + 1e-9), s=38, marker="h", cmap="magma", vmin=-4, vmax=-0.5
+        *places.T, c=np.log10(np.sqrt(squares) + 1e-9), s=38, marker="h", cmap="magma", vmin=-2.2, vmax=-0.3
     )
     axes.set(title="Exact response (log₁₀ R) around the new spin", aspect="equal")
     axes.set_axis_off()

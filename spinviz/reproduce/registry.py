@@ -11,16 +11,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import matplotlib
 import torch
 
 from engine.io.trajectory import installed_version
 from engine.learning.weights import shipped
-from spinviz.reproduce import equivariance, hall, locality, scaling
-from spinviz.reproduce.figure import Compared, Figure, Say, write
+from spinviz.reproduce import (
+    equivariance,
+    hall,
+    locality,
+    scaling,
+    skyrmion_healing,
+    skyrmion_phases,
+    skyrmion_quench,
+)
+from spinviz.reproduce.figure import STYLE, Compared, Figure, Say, write
 
-FIGURES: dict[str, Figure] = {
-    module.FIGURE.name: module.FIGURE for module in (scaling, equivariance, locality, hall)
-}  # fmt: skip
+MODULES = (
+    skyrmion_phases, skyrmion_healing, skyrmion_quench, locality, scaling, hall, equivariance,
+)  # fmt: skip
+FIGURES: dict[str, Figure] = {module.FIGURE.name: module.FIGURE for module in MODULES}
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,8 @@ def reproduce(name: str, folder: Path, full: bool = False, say: Say = lambda tex
         raise ValueError(f"--out must be a folder, got the file {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     wall, processor = time.perf_counter(), time.process_time()
-    made = figure.make(full, say)
+    with matplotlib.rc_context(STYLE):
+        made = figure.make(full, say)
     seconds = time.perf_counter() - wall
     facts = {
         "paper": figure.paper, "shows": figure.shows, "version": "full" if full else "small",

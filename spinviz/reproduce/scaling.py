@@ -48,7 +48,7 @@ def make(full: bool, say: Say) -> Made:
         times = _all_times(settings, device, say)
     finally:
         torch.set_num_threads(threads)
-    sheet, axes = panels(1, 2, lines=6)
+    sheet, axes = panels(1, 2)
     compared, numbers = [], {}
     for number, (name, (sites, seconds)) in enumerate(times.items()):
         style = {"color": COLOURS[number % len(COLOURS)], "label": name, "marker": "os^vDPX*"[number % 8]}

@@ -1,0 +1,82 @@
+"""Panels that several figures share: spins as colours, maps of S(q) over the first Brillouin zone, growth curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.lattice import Lattice
+from engine.observables import fold_to_zone
+from engine.statistics import Growth, mean_and_error
+from spinviz.reproduce.figure import Compared, with_error
+from spinviz.theme import spin_colours
+
+MOST_MARKERS = 20_000
+
+
+def draw_sites(axes: Any, lattice: Lattice, colours: np.ndarray, title: str, **options: Any) -> Any:
+    """One marker per site, of colours (N, 3 or 4) or values (N,), in a panel without axes."""
+    length = float(np.sqrt(abs(np.linalg.det(lattice.periods))))
+    marker = "h" if lattice.kind == "triangular" else "s"
+    size = (170 / length) ** 2 * 1.15
+    shown = axes.scatter(*lattice.positions.T, c=colours, s=size, marker=marker, lw=0, rasterized=True, **options)
+    axes.set(title=title, aspect="equal")
+    axes.set_axis_off()
+    return shown
+
+
+def draw_spins(axes: Any, lattice: Lattice, spin: np.ndarray, title: str) -> None:
+    """Spins (N, 3): hue = in-plane angle, white up, black down."""
+    draw_sites(axes, lattice, spin_colours(spin) / 255.0, title)
+
+
+def draw_structure(axes: Any, lattice: Lattice, structure: np.ndarray, title: str, largest: float) -> None:
+    """S(q) (N,) on the grid momenta in the first zone, with the zone's edge; colours up to ``largest`` (square root)."""
+    momenta = fold_to_zone(lattice.momenta(), lattice)
+    vertices = lattice.brillouin_zone().vertices
+    order = np.argsort(structure)
+    size = min(320.0, 26_000 / lattice.sites)
+    axes.scatter(*momenta[order].T, c=np.sqrt(structure[order] / largest), s=size, marker="h", cmap="magma", lw=0,
+                 vmin=0, vmax=1, rasterized=True)  # fmt: skip
+    around = np.argsort(np.arctan2(*vertices.T))
+    axes.plot(*np.vstack([vertices[around], vertices[around[:1]]]).T, color="#b5367a", lw=0.8, ls="--")
+    axes.set(title=title, aspect="equal")
+    axes.set_axis_off()
+
+
+def draw_growth(axes: Any, time: np.ndarray, values: np.ndarray, colour: str, label: str) -> None:
+    """Mean and standard error over replicas (R, T), on logarithmic axes; t = 0 is left out."""
+    mean, error = mean_and_error(values)
+    kept = (time > 0) & (mean > 0)
+    axes.errorbar(time[kept], mean[kept], error[kept], color=colour, marker=".", capsize=1.5, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="time (ħ/t₁)")
+
+
+def draw_fit(axes: Any, growth: Growth, colour: str) -> None:
+    """The fitted power law, or, where statistics are too thin, the sentence that says so."""
+    if growth.too_thin is not None:
+        axes.text(0.03, 0.03, f"too thin for an exponent:\n{growth.too_thin}", transform=axes.transAxes, fontsize=7.5)
+        return
+    t = np.array(growth.window)
+    label = f"t^n, n = {with_error(growth.exponent, growth.error)}"
+    axes.plot(t, 1.25 * growth.prefactor * t**growth.exponent, color=colour, ls="--", label=label)
+
+
+def compared_growth(quantity: str, paper: str, growth: Growth) -> Compared:
+    """The exponent beside the paper's, or why there is none."""
+    if growth.too_thin is not None:
+        return Compared(quantity, paper, None, None, f"statistics too thin: {growth.too_thin}")
+    remark = f"t from {growth.window[0]:g} to {growth.window[1]:g}, {growth.replicas} runs"
+    return Compared(quantity, paper, growth.exponent, growth.error, remark)
+
+
+def kept_steps(last: int, count: int) -> list[int]:
+    """About ``count`` steps from 0 to ``last``, evenly spaced in ln t."""
+    return sorted({0, *np.unique(np.geomspace(1, last, count).astype(int)).tolist()})
+
+
+def thinned(values: Sequence[float], count: int) -> list[int]:
+    """Indices of ``count`` of the values, first and last among them."""
+    return sorted(set(np.linspace(0, len(values) - 1, count).astype(int).tolist()))
