@@ -50,7 +50,7 @@ class Sidebar:
     def __init__(self, controls: Controls) -> None:
         self.controls = controls
         self.doing: list[Any] = []
-        self.widgets = {name: _widget(controls, name) for name in CONTROLS}
+        self.widgets = {name: widget(controls, name) for name in CONTROLS}
         self.suggest = pmui.Button(label="Suggested time step", variant="text", size="small", **SLIM)
         self.record = pmui.Button(label="Record", variant="outlined", color="error", size="small", **SLIM)
         self.recorded = pn.pane.HTML("", margin=(0, 14))
@@ -278,7 +278,7 @@ class Pictures:
         )
 
 
-def _widget(controls: Controls, name: str) -> Any:
+def widget(controls: Controls, name: str) -> Any:
     """The widget of one control, named with its unit."""
     control, parameter = CONTROLS[name], controls.param[name]
     label = f"{control.label} ({control.unit})" if control.unit else control.label
