@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from panel.layout import Column
+from panel_material_ui import Column
 
 from engine.frame import Frame
 from spinviz.components import LatticeMap

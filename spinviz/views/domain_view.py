@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from bokeh.models import ColumnDataSource, LogTicker
-from panel.layout import Column
 from panel.pane import Bokeh
+from panel_material_ui import Column
 
 from engine.frame import Frame
 from engine.observables import PowerLaw, power_law_fit
@@ -57,7 +57,7 @@ class DomainView(View):
             self.file, title="domain size", help=EXPLANATIONS["domains"].html, figures=[plot.id], switch="slopes",
             switched=True,
         )  # fmt: skip
-        self.tools.param.watch(lambda event: self._draw_fits(), "switched")
+        self.tools.follow("switched", self._draw_fits)
         figure = Bokeh(plot, sizing_mode="stretch_both")
         self.panel = Column(self.tools, figure, sizing_mode="stretch_both", margin=0)
 

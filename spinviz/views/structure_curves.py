@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import BasicTicker, ColorBar, ColumnDataSource, FixedTicker, LinearColorMapper, Span
+from bokeh.models import BasicTicker, ColorBar, ColumnDataSource, FixedTicker, LinearColorMapper
 
 from engine.lattice import Lattice
 from engine.observables import fold_to_zone, zone_path
-from spinviz.theme import LINES, STRUCTURE_FACTOR_MAP, palette_hex
-from spinviz.views.view import MUTED, plain_figure
+from spinviz.theme import LINES
+from spinviz.views.view import MUTED
 
 FLOOR = 1e-6  # smallest S that a logarithm shows; the mean over N momenta is 1/N
 PATHS = {"triangular": ("Γ", "K", "M", "Γ"), "square": ("Γ", "X", "M", "Γ")}
@@ -63,15 +63,18 @@ class History:
 
 
 class PathCurve:
-    """S(q) at the allowed momenta nearest to the lines between the high-symmetry points."""
+    """S(q) at the allowed momenta nearest to the lines between the high-symmetry points, in a figure that others share."""
 
-    def __init__(self) -> None:
+    def __init__(self, plot: Any) -> None:
+        self.plot = plot
         self._lattice: Lattice | None = None
         self._source = ColumnDataSource({"length": np.empty(0), "value": np.empty(0)})
-        self.plot = plain_figure("", y_axis_label="S(q)", x_axis_label="Γ–K–M–Γ (1/a)")
-        self._marks: list[Span] = []
-        _curve(self.plot, "length", self._source)
+        self.renderers = _curve(plot, "length", self._source)
         self._table: dict[str, np.ndarray] = {}
+
+    def arrange(self) -> None:
+        """Axes of this picture."""
+        self._lattice = None  # so that its ticks are set again
 
     def show(self, lattice: Lattice, structure: np.ndarray, logarithmic: bool) -> None:
         if self._lattice is None or self._lattice.description() != lattice.description():
@@ -102,13 +105,17 @@ class PathCurve:
 
 
 class RingCurve:
-    """S(|q|) now."""
+    """S(|q|) now, in a figure that others share."""
 
-    def __init__(self) -> None:
+    def __init__(self, plot: Any) -> None:
+        self.plot = plot
         self._source = ColumnDataSource({"radius": np.empty(0), "value": np.empty(0)})
-        self.plot = plain_figure("", y_axis_label="S(|q|)", x_axis_label="|q| (1/a)")
-        _curve(self.plot, "radius", self._source)
+        self.renderers = _curve(plot, "radius", self._source)
         self._table: dict[str, np.ndarray] = {}
+
+    def arrange(self) -> None:
+        """Axes of this picture."""
+        self.plot.xaxis.axis_label, self.plot.xaxis.ticker = "|q| (1/a)", BasicTicker(desired_num_ticks=4)
 
     def show(self, radius: np.ndarray, values: np.ndarray, logarithmic: bool) -> None:
         self._table = {"|q| (1/a)": radius, "S(|q|)": values}
@@ -120,17 +127,19 @@ class RingCurve:
 
 
 class Kymograph:
-    """S(|q|, t) as a picture: time to the right, |q| upwards, log10 S (or sqrt S) in colour."""
+    """S(|q|, t) as a picture: time to the right, |q| upwards, log10 S (or sqrt S) in colour; shares a figure and its
+    colours."""
 
-    def __init__(self) -> None:
+    def __init__(self, plot: Any, colours: LinearColorMapper) -> None:
+        self.plot, self._colours = plot, colours
         self._source = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
-        self._colours = LinearColorMapper(palette=palette_hex(STRUCTURE_FACTOR_MAP), low=0.0, high=1.0)
-        self.plot = plain_figure("", x_axis_label="time (ħ/t₁)", y_axis_label="|q| (1/a)")
-        self.plot.x_range.range_padding = self.plot.y_range.range_padding = 0
-        self.plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
-        self.plot.image("image", "x", "y", "dw", "dh", source=self._source, color_mapper=self._colours)
-        self.plot.add_layout(colour_bar(self._colours), "right")
+        self.renderers = [plot.image("image", "x", "y", "dw", "dh", source=self._source, color_mapper=colours)]
         self._table: dict[str, np.ndarray] = {}
+
+    def arrange(self) -> None:
+        """Axes of this picture."""
+        self.plot.xaxis.axis_label, self.plot.yaxis.axis_label = "time (ħ/t₁)", "|q| (1/a)"
+        self.plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
 
     def show(self, radius: np.ndarray, history: History, logarithmic: bool) -> None:
         times, rows = np.array(history.times), np.array(history.rows)
@@ -145,8 +154,8 @@ class Kymograph:
             "image": [np.ascontiguousarray(shown[at][:, ring].T, dtype=np.float32)], "x": [times[0]], "y": [0.0],
             "dw": [times[-1] - times[0]], "dh": [radius[-1]],
         }  # fmt: skip
-        self._colours.low = float(np.floor(shown.min())) if logarithmic else 0.0
-        self._colours.high = float(shown.max()) or 1.0
+        low = float(np.floor(shown.min())) if logarithmic else 0.0
+        self._colours.update(low=low, high=max(float(shown.max()), low + 1e-3))
         self._table = {
             "time (hbar/t1)": np.repeat(times, len(radius)), "|q| (1/a)": np.tile(radius, len(times)),
             "S(|q|)": rows.ravel(),
@@ -190,8 +199,8 @@ def _scaled(values: np.ndarray, logarithmic: bool) -> np.ndarray:
     return logarithm(values) if logarithmic else values
 
 
-def _curve(plot: Any, x: str, source: ColumnDataSource) -> None:
+def _curve(plot: Any, x: str, source: ColumnDataSource) -> list[Any]:
+    """Points and the lines that guide the eye."""
     colour = LINES["light"][0]
-    plot.line(x, "value", source=source, line_color=colour, line_width=1.5, line_alpha=0.6)
-    plot.scatter(x, "value", source=source, size=4, fill_color=colour, line_color=None)
-    plot.y_range.min_interval = 1e-3
+    line = plot.line(x, "value", source=source, line_color=colour, line_width=1.5, line_alpha=0.6)
+    return [line, plot.scatter(x, "value", source=source, size=4, fill_color=colour, line_color=None)]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import BasicTicker, ColumnDataSource, LinearColorMapper
-from panel.layout import Column
 from panel.pane import Bokeh
+from panel_material_ui import Column
 
 from engine.frame import Frame
 from engine.lattice import Lattice
@@ -31,12 +31,7 @@ from spinviz.views.view import MUTED, View, plain_figure
 PIXELS = 144
 MARGIN = 1.1
 CHOICES = {"Zone": "structure_factor", "Path": "path", "Rings": "rings", "History": "history"}
-LABELS = {
-    "Zone": "Structure factor on the first Brillouin zone",
-    "Path": "Structure factor along high-symmetry lines",
-    "Rings": "Structure factor averaged over rings of equal wave number",
-    "History": "Ring average of the structure factor against time",
-}
+LABEL = "Structure factor: on the first Brillouin zone, along lines, in rings, or against time"
 
 
 class StructureFactorView(View):
@@ -48,7 +43,7 @@ class StructureFactorView(View):
     def __init__(self) -> None:
         self._lattice: Lattice | None = None
         self._shown: Frame | None = None
-        self._history = History()
+        self._history, self._recorded = History(), False
         self._image = ColumnDataSource({"image": [], "x": [], "y": [], "dw": [], "dh": []})
         self._edge = ColumnDataSource({"x": [], "y": []})
         self._points = ColumnDataSource({"x": [], "y": [], "name": [], "colour": []})
@@ -61,10 +56,10 @@ class StructureFactorView(View):
             self.file, title="structure factor", help=EXPLANATIONS["structure_factor"].html,
             figures=[self._plot.id], choices=list(CHOICES), choice="Zone", switch="log",
         )  # fmt: skip
-        self.tools.param.watch(lambda event: self.choose(event.new), "choice")
-        self.tools.param.watch(lambda event: self._refresh(), "switched")
-        self._place = Column(Bokeh(self._plot, sizing_mode="stretch_both"), sizing_mode="stretch_both", margin=0)
-        self.panel = Column(self.tools, self._place, sizing_mode="stretch_both", margin=0)
+        self.tools.follow("choice", lambda: self.choose(self.tools.choice))
+        self.tools.follow("switched", self._refresh)
+        figure = Bokeh(self._plot, sizing_mode="stretch_both")
+        self.panel = Column(self.tools, figure, sizing_mode="stretch_both", margin=0)
 
     def show(self, frame: Frame) -> None:
         if "structure_factor" not in frame.observables:
@@ -74,20 +69,42 @@ class StructureFactorView(View):
             self._lay_out(frame.lattice)
         self._shown = frame
         self._averaged = self._rings.average(frame.observables["structure_factor"][0])
-        self._history.add(float(frame.time[0]), self._averaged)
+        if not self._recorded:
+            self._history.add(float(frame.time[0]), self._averaged)
         self._refresh()
+
+    def remember(self, lattice: Lattice, times: np.ndarray, structure: np.ndarray) -> None:
+        """The history of a recording, times (F,) and S(q) (F, N), instead of the frames that will be shown."""
+        self._lay_out(lattice)
+        self._recorded, self._history = True, History()
+        for time, values in zip(times, structure, strict=True):
+            self._history.add(float(time), self._rings.average(values))
 
     def choose(self, choice: str) -> None:
         """Look in one of the ways of CHOICES. Raises ValueError for another."""
         if choice not in CHOICES:
             raise ValueError(f"the structure factor is shown as one of {list(CHOICES)}, got {choice!r}")
         if choice != "Zone" and choice not in self._curves:
-            self._curves[choice] = {"Path": PathCurve, "Rings": RingCurve, "History": Kymograph}[choice]()
-            self._curves[choice].plot.html_attributes = {"role": "img", "aria-label": LABELS[choice]}
-        plot = self._plot if choice == "Zone" else self._curves[choice].plot
-        self.tools.param.update(choice=choice, figures=[plot.id], help=EXPLANATIONS[CHOICES[choice]].html)
+            self._curves[choice] = self._made(choice)
+        plot, zone = self._plot, choice == "Zone"
+        for renderer in self._zone_parts:
+            renderer.visible = zone
+        for name, picture in self._curves.items():
+            for renderer in picture.renderers:
+                renderer.visible = name == choice
+        self._bar.visible = choice in ("Zone", "History")
+        plot.match_aspect, plot.grid.visible = zone, choice in ("Path", "Rings")
+        plot.x_range.range_padding, plot.y_range.range_padding = (0, 0) if self._bar.visible else (0.02, 0.05)
+        plot.yaxis.axis_label = "S(q)"
+        (self._arrange_zone if zone else self._curves[choice].arrange)()
+        self.tools.param.update(choice=choice, help=EXPLANATIONS[CHOICES[choice]].html)
         self._refresh()
-        self._place.objects = [Bokeh(plot, sizing_mode="stretch_both")]
+
+    def _made(self, choice: str) -> Any:
+        """One of the pictures that share the figure with the zone: exchanging figures would shake the page."""
+        if choice == "History":
+            return Kymograph(self._plot, self._colours)
+        return (PathCurve if choice == "Path" else RingCurve)(self._plot)
 
     def file(self, kind: str) -> bytes:
         """What is shown, as CSV."""
@@ -106,6 +123,8 @@ class StructureFactorView(View):
             return
         structure, logarithmic = self._shown.observables["structure_factor"][0], self.tools.switched
         choice = self.tools.choice
+        if choice != "Zone" and choice not in self._curves:
+            return  # it is being made
         if choice == "Zone":
             self._show_zone(structure, logarithmic)
         elif choice == "Path":
@@ -118,35 +137,51 @@ class StructureFactorView(View):
         shown = logarithm(structure) if logarithmic else np.sqrt(np.maximum(structure, 0))
         image = np.where(self._outside, np.float32(np.nan), shown.astype(np.float32)[self._nearest])
         span = 2 * self._reach
-        self._image.data = {"image": [image], "x": [-self._reach], "y": [-self._reach], "dw": [span], "dh": [span]}
+        self._image.data = {
+            "image": [image],
+            "x": [-self._reach],
+            "y": [-self._tall],
+            "dw": [span],
+            "dh": [2 * self._tall],
+        }
         if logarithmic:
             self._colours.update(low=float(np.floor(shown.min())), high=float(np.ceil(shown.max())))
         else:
             self._colours.update(low=0.0, high=float(np.ceil(20 * max(shown.max(), 0.05)) / 20))
 
     def _zone(self) -> Any:
-        """The figure of the zone."""
+        """The figure, with the zone in it."""
         plot = plain_figure("", match_aspect=True, x_axis_label="qx (1/a)", y_axis_label="qy (1/a)")
         plot.grid.visible = False
-        for axis in plot.axis:
-            axis.ticker = BasicTicker(desired_num_ticks=3)
-        plot.image("image", "x", "y", "dw", "dh", source=self._image, color_mapper=self._colours)
-        plot.line("x", "y", source=self._edge, line_color="#8888", line_width=2)
-        plot.scatter("x", "y", source=self._points, size=4, fill_color="white", line_color="#555", line_width=1)
-        plot.text(
-            "x", "y", "name", source=self._points, x_offset=4, y_offset=-2, text_font_size="13px",
-            text_font_style="bold", text_color="colour",
-        )  # fmt: skip
-        plot.add_layout(colour_bar(self._colours), "right")
-        plot.html_attributes = {"role": "img", "aria-label": LABELS["Zone"]}
+        for span in (plot.x_range, plot.y_range):
+            span.range_padding, span.only_visible, span.min_interval = 0, True, 1e-3
+        plot.yaxis.ticker = BasicTicker(desired_num_ticks=4)
+        self._zone_parts = [
+            plot.image("image", "x", "y", "dw", "dh", source=self._image, color_mapper=self._colours),
+            plot.line("x", "y", source=self._edge, line_color="#8888", line_width=2),
+            plot.scatter("x", "y", source=self._points, size=4, fill_color="white", line_color="#555", line_width=1),
+            plot.text("x", "y", "name", source=self._points, x_offset=4, y_offset=-2, text_font_size="13px",
+                      text_font_style="bold", text_color="colour"),
+        ]  # fmt: skip
+        self._bar = colour_bar(self._colours)
+        plot.add_layout(self._bar, "right")
+        plot.html_attributes = {"role": "img", "aria-label": LABEL}
+        plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
         return plot
+
+    def _arrange_zone(self) -> None:
+        """Axes of the zone, after another picture had them."""
+        self._plot.xaxis.axis_label, self._plot.yaxis.axis_label = "qx (1/a)", "qy (1/a)"
+        self._plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
 
     def _lay_out(self, lattice: Lattice) -> None:
         """Pixel -> momentum, the zone's edge and its points."""
         self._lattice, zone, self._rings = lattice, lattice.brillouin_zone(), Rings(lattice)
         self._reach = float(np.abs(zone.vertices).max()) * MARGIN
-        centres = (np.arange(PIXELS) + 0.5) / PIXELS * 2 * self._reach - self._reach
-        momenta = np.stack(np.meshgrid(centres, centres, indexing="xy"), -1)
+        self._tall = float(zone.vertices[:, 1].max()) * MARGIN
+        rows = max(1, round(PIXELS * self._tall / self._reach))
+        across, up = ((2 * np.arange(n) + 1) / n - 1 for n in (PIXELS, rows))
+        momenta = np.stack(np.meshgrid(self._reach * across, self._tall * up, indexing="xy"), -1)
         self._nearest = nearest_momentum(momenta, lattice)
         following = np.roll(zone.vertices, -1, axis=0)
         normals = np.stack([following[:, 1] - zone.vertices[:, 1], zone.vertices[:, 0] - following[:, 0]], 1)
@@ -162,6 +197,3 @@ class StructureFactorView(View):
         places = np.array([zone.points[name] for name in names])
         colours = ["white" if name == "Γ" else MUTED for name in names]
         self._points.data = {"x": places[:, 0], "y": places[:, 1], "name": names, "colour": colours}
-        self._plot.x_range.start, self._plot.x_range.end = -self._reach, self._reach
-        tall = float(zone.vertices[:, 1].max()) * MARGIN
-        self._plot.y_range.start, self._plot.y_range.end = -tall, tall

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from bokeh.models import BasicTicker, ColumnDataSource
-from panel.layout import Column, Row
+from bokeh.models import BasicTicker, ColumnDataSource, Span
 from panel.pane import Bokeh
+from panel_material_ui import Column, Row
 
 from engine.frame import Frame
 from spinviz.components.picture_tools import PictureTools
 from spinviz.theme import LINES
 from spinviz.views.download import csv_bytes
 from spinviz.views.explanations import EXPLANATIONS
-from spinviz.views.view import View, plain_figure
+from spinviz.views.view import MUTED, View, plain_figure
 
 POINTS = 2000
 COLUMNS = {
@@ -38,7 +38,9 @@ class TimeSeriesView(View):
         magnet.line("time", "along_field", line_color=colours[2], **curve)
         energy = plain_figure("Energy per site (t₁)", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
         energy.line("time", "energy", line_color=colours[3], **curve)
+        self._cursor = Span(dimension="height", location=None, line_color=MUTED, line_width=1.5, line_dash="dotted")
         for plot in (charge, magnet, energy):
+            plot.add_layout(self._cursor)
             plot.xaxis.ticker = BasicTicker(desired_num_ticks=3)
             plot.y_range.min_interval = 0.02
             plot.yaxis.ticker = BasicTicker(desired_num_ticks=4)
@@ -69,6 +71,10 @@ class TimeSeriesView(View):
         """Show whole curves at once: a recording. Columns as :func:`numbers` names them."""
         self._source.data = {name: np.asarray(columns[name], dtype=np.float64) for name in COLUMNS}
         self._last = math.inf
+
+    def mark(self, time: float) -> None:
+        """A line at this time."""
+        self._cursor.location = time
 
     def file(self, kind: str) -> bytes:
         """The curves as CSV."""

@@ -1,0 +1,5 @@
+"""Electrons in a texture: `panel serve apps/electrons.py`."""
+
+from spinviz.electrons_page import electrons_page
+
+electrons_page().servable()
