@@ -24,7 +24,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from engine.files import write_whole
 from spinviz.theme import LINES, PAGE
 
-COLOURS = (*LINES["light"], "#5b6472", "#7a3fb0")
+COLOURS = (*LINES["light"], "#5b6472", "#7a3fb0", "#0e7490", "#111827")
 PANEL_INCHES = (3.7, 2.9)
 LINE_INCHES, LETTERS_PER_INCH = 0.19, 14.5
 DOTS_PER_INCH = 100

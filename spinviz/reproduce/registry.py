@@ -20,15 +20,19 @@ from spinviz.reproduce import (
     equivariance,
     hall,
     locality,
+    phase_separation,
     scaling,
     skyrmion_healing,
     skyrmion_phases,
     skyrmion_quench,
+    spin_glass,
+    tetrahedral_coarsening,
 )
 from spinviz.reproduce.figure import STYLE, Compared, Figure, Say, write
 
 MODULES = (
-    skyrmion_phases, skyrmion_healing, skyrmion_quench, locality, scaling, hall, equivariance,
+    skyrmion_phases, skyrmion_healing, skyrmion_quench, locality, tetrahedral_coarsening, phase_separation, spin_glass,
+    scaling, hall, equivariance,
 )  # fmt: skip
 FIGURES: dict[str, Figure] = {module.FIGURE.name: module.FIGURE for module in MODULES}
 

@@ -34,17 +34,18 @@ from spinviz.reproduce.networks import exact_force
 CELL, LENGTH = 48, 12
 PAPER = {(2, 1): 0.00325, (1, 0): 0.0065}
 SMALL: dict[str, Any] = {
-    "exact_fields": (0.001, 0.0025, 0.004, 0.0055, 0.007, 0.0085), "meshes": (6, 9), "size": 24, "replicas": 4,
-    "fields": tuple(np.round(np.arange(0.001, 0.0095, 0.001), 6)), "steps": 60, "starts": 12,
+    "exact_fields": (0.001, 0.0025, 0.004, 0.0055, 0.007, 0.0085), "meshes": (6, 9), "size": 24, "replicas": 3,
+    "fields": tuple(np.round(np.arange(0.002, 0.0081, 0.001), 6)), "steps": 30, "starts": 6,
+    "relax": 60,
 }  # fmt: skip
 FULL: dict[str, Any] = {
     "exact_fields": tuple(np.round(np.arange(0, 0.0101, 0.001), 6)), "meshes": (12, 18), "size": 96, "replicas": 30,
-    "fields": tuple(np.round(np.arange(0, 0.0101, 0.0005), 6)), "steps": 400, "starts": 48,
+    "fields": tuple(np.round(np.arange(0, 0.0101, 0.0005), 6)), "steps": 400, "starts": 48, "relax": 600,
 }  # fmt: skip
 SHAKEN, POLARIZED = 0.15, 1.0
-TORQUE, MOST_STEPS, FIRST_STEP = 2e-6, 400, 30.0
+TORQUE, FIRST_STEP = 2e-6, 30.0
 TIME_STEP = 5.0
-NETWORK = "skyrmion/accurate"
+NETWORK = "skyrmion/best"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def _exact_energies(fields: np.ndarray, settings: dict, say: Say) -> tuple[dict,
     electrons = load_force(NETWORK, lattice)
     say("relaxing the crystals by the learned force")
     starts = {n: _start(n, lattice, 2 if n else settings["starts"], 5) for n in (2, 1, 0)}
-    states = {n: [_relaxed(electrons, lattice, spin, h) for h in fields] for n, spin in starts.items()}
+    states = {
+        n: [_relaxed(electrons, lattice, spin, h, 2 * settings["relax"]) for h in fields] for n, spin in starts.items()
+    }
     best: dict[int, list] = {n: [] for n in states}
     charge = {}
     for n, found in states.items():
@@ -122,10 +125,10 @@ def _total(electrons: ForceProvider, field: float) -> SumForce:
 
 
 def _relaxed(
-    electrons: ForceProvider, lattice: Lattice, spin: torch.Tensor, field: float
+    electrons: ForceProvider, lattice: Lattice, spin: torch.Tensor, field: float, most: int
 ) -> tuple[torch.Tensor, np.ndarray]:
     """Spins at rest and their learned energies per site."""
-    minimizer = Relax(time_step=FIRST_STEP, torque_tolerance=TORQUE, maximum_steps=MOST_STEPS)
+    minimizer = Relax(time_step=FIRST_STEP, torque_tolerance=TORQUE, maximum_steps=most)
     found = minimizer.run(SpinState(spin), _total(electrons, field))
     energy = found.response.energy
     assert energy is not None
@@ -152,7 +155,7 @@ def _learned(fields: np.ndarray, settings: dict, say: Say) -> Relaxed:
         force = _total(electrons, field)
         for _ in range(settings["steps"]):
             state, _ = dynamics.step(state, force, noise)
-        spin, energy = _relaxed(electrons, lattice, state.spin, field)
+        spin, energy = _relaxed(electrons, lattice, state.spin, field, settings["relax"])
         table = np.stack([energy, _cell_charge(spin, lattice), magnetization(spin, lattice)[:, 2].cpu().numpy()])
         table = table.reshape(3, 3, replicas)
         chosen = table[0].argmin(0)

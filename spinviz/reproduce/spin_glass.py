@@ -1,0 +1,193 @@
+"""Quench of an amorphous metallic spin glass (paper 002, figs. 4.2 to 4.5).
+
+N random sites in a periodic box, t = exp(-R / l), J = 6, half filling, damping 0.05, T = 0.001; averages over realizations
+and starts. Shown: density of states at J = 0, C(r, t), and the correlation length of the averaged C,
+
+    xi(t) = int r |C| dr / int |C| dr,      xi ~ (ln t)^(1/psi)   (paper: psi = 1.02),
+
+with exact forces; the learned force is drawn beside them where its weights are there. 1/psi is the slope of ln xi against
+ln ln t at late times; its error is a bootstrap over realizations.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from engine.dynamics import SemiImplicitLLG
+from engine.electrons import Ensemble, ExactDiagonalization
+from engine.forces import ElectronicForce, ForceProvider
+from engine.lattice import Lattice, random_sites
+from engine.learning.force import load_force
+from engine.learning.weights import shipped
+from engine.models import ExponentialHopping, SDModel
+from engine.noise import Noise
+from engine.observables import power_law_fit
+from engine.observables.spin import nearest_image
+from engine.presets import PRESETS
+from engine.state import SpinState
+from engine.statistics import bootstrap, mean_and_error
+from engine.textures import texture
+from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
+from spinviz.reproduce.pictures import kept_steps
+
+SMALL: dict[str, Any] = {"sites": 100, "realizations": 6, "starts": 2, "steps": 100, "spectra": 40}
+FULL: dict[str, Any] = {"sites": 100, "realizations": 30, "starts": 4, "steps": 4000, "spectra": 500}
+NETWORK, WIDTH, LEAST_REALIZATIONS, LATE = "spin_glass/best", 0.1, 10, 5.0
+SHOWN = (1.0, 10.0)
+
+
+def make(full: bool, say: Say) -> Made:
+    settings = FULL if full else SMALL
+    known = PRESETS["spin_glass"]
+    steps = kept_steps(settings["steps"], 16)
+    time = known.time_step * np.array(steps)
+    forces = ["exact"] + (["learned"] if NETWORK in shipped() else [])
+    edges = np.arange(0.5, 2.55, WIDTH)
+    centres = (edges[1:] + edges[:-1]) / 2
+    found: dict[str, np.ndarray] = {}
+    for name in forces:
+        rows = []
+        for number in range(settings["realizations"]):
+            say(f"{name}, realization {number + 1} of {settings['realizations']}")
+            lattice = random_sites(settings["sites"], seed=number)
+            force = _exact(lattice) if name == "exact" else load_force(NETWORK, lattice)
+            rows.append(_correlations(force, lattice, steps, settings["starts"], edges, 100 * number))
+        found[name] = np.stack(rows)
+    energies, density, uncertain = _density_of_states(settings, say)
+    sheet, axes = panels(1, 3)
+    axes[0, 0].plot(energies, density, color=COLOURS[0])
+    axes[0, 0].fill_between(energies, density - uncertain, density + uncertain, color=COLOURS[0], alpha=0.3, lw=0)
+    axes[0, 0].axvline(0, color="#9aa3b5", ls="--")
+    axes[0, 0].set(title="Density of states, J = 0", xlabel="energy - Fermi energy", ylabel="states per site")
+    _draw_correlations(axes[0, 1], centres, found, time)
+    _draw_length(axes[0, 2], centres, found, time)
+    numbers = {
+        "energies": energies,
+        "density_of_states": density,
+        "distance": centres,
+        "time": time,
+        **{name: {"C": mean_and_error(rows), "xi": _length(rows.mean(0), centres)} for name, rows in found.items()},
+    }
+    return Made(sheet, numbers, _compared(found, centres, time, settings), {**settings, "bin": WIDTH, "network": NETWORK},
+                _remarks(settings, found))  # fmt: skip
+
+
+def _exact(lattice: Lattice) -> ForceProvider:
+    known = PRESETS["spin_glass"]
+    model = SDModel(lattice, ExponentialHopping(), known.coupling)
+    ensemble = Ensemble(known.electron_temperature, None, known.filling)
+    return ElectronicForce(model, ExactDiagonalization((1, 1)), ensemble)
+
+
+def _correlations(
+    force: ForceProvider, lattice: Lattice, steps: list[int], starts: int, edges: np.ndarray, seed: int
+) -> np.ndarray:
+    """C(r, t) of one realization, mean over starts: (T, bins); NaN in bins without a pair."""
+    known = PRESETS["spin_glass"]
+    state = SpinState(texture("random", lattice, replicas=starts, seed=seed))
+    dynamics = SemiImplicitLLG(damping=known.damping, temperature=known.temperature, time_step=known.time_step)
+    noise, rows = Noise([seed + start for start in range(starts)]), []
+    first, second = np.triu_indices(lattice.sites, 1)
+    distance = np.linalg.norm(nearest_image(lattice.positions[second] - lattice.positions[first], lattice), axis=1)
+    counts, _ = np.histogram(distance, edges)
+    for step in range(steps[-1] + 1):
+        if step in steps:
+            spin = state.spin.double().numpy()
+            product = (spin[:, first] * spin[:, second]).sum(-1).mean(0)
+            sums, _ = np.histogram(distance, edges, weights=product)
+            rows.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
+        if step < steps[-1]:
+            state, _ = dynamics.step(state, force, noise)
+    return np.stack(rows)
+
+
+def _length(correlation: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """xi (T,) of an averaged C (T, bins)."""
+    size = np.abs(np.nan_to_num(correlation))
+    return (size * centres).sum(-1) / size.sum(-1)
+
+
+def _density_of_states(settings: dict, say: Say) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Histogram over realizations of the hopping matrix's levels from the Fermi energy at half filling."""
+    say("density of states")
+    edges, rows = np.linspace(-8, 3, 111), []
+    for number in range(settings["spectra"]):
+        lattice = random_sites(settings["sites"], seed=1000 + number)
+        matrix = np.zeros((lattice.sites, lattice.sites))
+        matrix[lattice.bonds[:, 0], lattice.bonds[:, 1]] = -np.exp(-lattice.distances)
+        levels = np.linalg.eigvalsh(matrix + matrix.T)
+        middle = len(levels) // 2
+        fermi = (levels[middle - 1] + levels[middle]) / 2
+        rows.append(np.histogram(levels - fermi, edges)[0] / (len(levels) * (edges[1] - edges[0])))
+    mean, error = mean_and_error(np.stack(rows))
+    return (edges[1:] + edges[:-1]) / 2, mean, error
+
+
+def _slope(rows: np.ndarray, centres: np.ndarray, time: np.ndarray) -> float:
+    """1/psi: slope of ln xi against ln ln t, t >= ``LATE``."""
+    late = time >= LATE
+    return power_law_fit(np.log(time[late]), _length(np.nanmean(rows, 0), centres)[late]).exponent
+
+
+def _draw_correlations(axes, centres: np.ndarray, found: dict, time: np.ndarray) -> None:
+    for number, wanted in enumerate((*SHOWN, float(time[-1]))):
+        at = int(np.abs(time - wanted).argmin())
+        for name, rows in found.items():
+            mean, error = np.nanmean(rows[:, at], 0), np.nanstd(rows[:, at], 0, ddof=1) / np.sqrt(len(rows))
+            style = (
+                {"marker": "o", "ls": "-" if len(found) == 1 else "", "mfc": "none"} if name == "exact" else {"ls": "-"}
+            )
+            axes.errorbar(centres, mean, error, color=COLOURS[number], label=f"{name}, t = {time[at]:g}", **style)
+    axes.axhline(0, color="#d9dde8", zorder=0)
+    axes.set(title="C(r, t)", xlabel="distance r / l")
+    axes.legend()
+
+
+def _draw_length(axes, centres: np.ndarray, found: dict, time: np.ndarray) -> None:
+    kept = time > 1.5
+    for number, (name, rows) in enumerate(found.items()):
+        each = np.stack([_length(np.nanmean(np.delete(rows, i, 0), 0), centres) for i in range(len(rows))])
+        error = np.sqrt((len(rows) - 1) * each.var(0))
+        axes.errorbar(np.log(time[kept]), _length(np.nanmean(rows, 0), centres)[kept], error[kept], marker="o",
+                      color=COLOURS[number], label=name)  # fmt: skip
+    axes.set(title="Correlation length ξ", xlabel="ln t", ylabel="ξ / l")
+    axes.legend()
+
+
+def _compared(found: dict, centres: np.ndarray, time: np.ndarray, settings: dict) -> list[Compared]:
+    last = found["exact"][:, -1]
+    contact, spread = np.nanmean(last[:, 0]), np.nanstd(last[:, 0], ddof=1) / np.sqrt(np.isfinite(last[:, 0]).sum())
+
+    def zero(rows: np.ndarray) -> float:
+        mean = np.nanmean(rows, 0)
+        above = int((mean > 0).argmax())
+        return float(np.interp(0, mean[above - 1 : above + 1], centres[above - 1 : above + 1])) if above else np.nan
+
+    where = bootstrap(last, zero)
+    rows = [
+        Compared(
+            "C at the smallest distance, late", "-0.4 (002 fig. 4.4)", float(contact), float(spread), "bin 0.5 to 0.6"
+        ),
+        Compared("first zero of C(r), late", "1.4", where.value, where.error),
+    ]
+    quantity = "ξ ∝ (ln t)^(1/ψ), 1/ψ"
+    if settings["realizations"] < LEAST_REALIZATIONS:
+        why = f"statistics too thin: {settings['realizations']} realizations, at least {LEAST_REALIZATIONS} are needed"
+        return [*rows, Compared(quantity, "0.98 (ψ = 1.02)", None, None, why)]
+    fitted = bootstrap(found["exact"], lambda some: _slope(some, centres, time))
+    return [*rows, Compared(quantity, "0.98 (ψ = 1.02)", fitted.value, fitted.error, f"t ≥ {LATE:g}")]
+
+
+def _remarks(settings: dict, found: dict) -> list[str]:
+    learned = "" if "learned" in found else "; no learned force: spin_glass/best is not there"
+    return [f"N = {settings['sites']}, {settings['realizations']} realizations x {settings['starts']} starts, exact forces, "
+            f"T = 0.001, damping 0.05{learned}"]  # fmt: skip
+
+
+FIGURE = Figure(
+    "spin-glass", "Quench of an amorphous spin glass", "002 figs. 4.2-4.5",
+    "density of states, C(r, t), correlation length against ln t with ψ; exact and, with weights, learned",
+    make, (), "30 realizations x 4 starts to t = 2000",
+)  # fmt: skip
