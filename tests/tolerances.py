@@ -64,3 +64,16 @@ MAP_COLOUR = 8  # of 255: one degree of the two bytes turns the hue by 243 / rad
 MAP_RENDERERS = 3  # of 255: single against double precision of one formula, and rounding
 SPIN_READ = 0.025  # one degree, and two digits
 CHIRALITY_READ = 0.06  # three spins right to one degree, and two digits
+
+# Conductivities
+CONDUCTIVITY = 5e-4  # of numbers up to 10: truncation 1e-5, relative
+HALL_RELAXED = 8e-3  # eta^2 / gap^2 at eta = 0.12 and a gap of 1.4, and the truncation
+TAIL = 0.25  # of its Fermi function: the phase of c_m is averaged, and half a period may miss at small M
+CAREFUL = 40  # estimates are for the worst electrons; small lattices with few levels near mu do better
+
+# Lessons
+LANGEVIN_INTEGRAL = 1e-7  # trapezoid rule with 20 000 intervals
+SUSCEPTIBILITY = 2e-5  # one of the two sums takes a difference quotient over 1e-4 for the slope
+
+# Scene in three dimensions
+SCENE_HUE = 0.04  # of the brightest channel: light dims all channels alike, but for rounding of 1 in 100
