@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 
 from engine.block_matrix import BlockMatrix
-from engine.electrons import fused, series
+from engine.electrons import fused, series, truncation
 from engine.electrons.electrons import Electrons, ElectronSolver, SeriesReport
 from engine.electrons.ensemble import Ensemble, grand_potential, occupation, solve_chemical_potential
 from engine.electrons.probes import Probes, as_probes
@@ -48,6 +48,12 @@ class _Problem(NamedTuple):
     columns: int
     step: int
     path: type[Recursion]
+    moments: int
+
+    @property
+    def order(self) -> int:
+        """Number of recursion steps: half the moments, rounded up."""
+        return (self.moments + 1) // 2
 
 
 class _Chunk(NamedTuple):
@@ -61,7 +67,10 @@ class KernelPolynomial(ElectronSolver):
 
     Parameters
     ----------
-    moments : M >= 4; the force error at temperature T falls like exp(-pi T M / half_width).
+    moments : M >= 4, default 512; the force error at temperature T falls like exp(-pi T M / half_width).
+    tolerance : relative error of the transverse force that cutting the series may cause (engine.electrons.truncation has
+        the model and its calibration). Alone it chooses the moments from temperature and half width; with ``moments``
+        these are refused when they miss it. At fixed filling mu is taken in the middle of the window, which is safe.
     probes : "identity" (exact trace), a number of coloured columns, or a Probes object.
     kernel : None (plain) or "jackson"; at T = 0 the Jackson kernel is always used.
     twists : mesh of boundary twists, as in ExactDiagonalization.
@@ -74,7 +83,7 @@ class KernelPolynomial(ElectronSolver):
     serve the matrix; MemoryError when not even the fewest columns fit, with the bytes needed.
     """
 
-    moments: int = 512
+    moments: int | None = None
     probes: Probes | int | str = "identity"
     kernel: str | None = None
     twists: tuple[int, ...] = (1, 1)
@@ -82,9 +91,10 @@ class KernelPolynomial(ElectronSolver):
     dtype: torch.dtype | None = None
     memory: int = 2**29
     path: str | None = None
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
-        if int(self.moments) != self.moments or self.moments < 4:
+        if self.moments is not None and (int(self.moments) != self.moments or self.moments < 4):
             raise ValueError(f"moments must be an integer >= 4, got {self.moments}")
         if self.kernel not in (None, "jackson"):
             raise ValueError(f'kernel must be None or "jackson", got {self.kernel!r}')
@@ -92,6 +102,10 @@ class KernelPolynomial(ElectronSolver):
             raise ValueError(f"window must be (low, high) with low < high, got {self.window}")
         if self.dtype not in (None, torch.complex64, torch.complex128):
             raise ValueError(f"dtype must be torch.complex64 or torch.complex128, got {self.dtype}")
+        if self.tolerance is not None and not (0 < self.tolerance < 1 and self.kernel is None):
+            raise ValueError(
+                f"tolerance must lie between 0 and 1, without a kernel, got {self.tolerance}, {self.kernel!r}"
+            )
         if self.path is not None and self.path not in PATHS:
             raise ValueError(f"path must be None or one of {PATHS}, got {self.path!r}")
         object.__setattr__(self, "probes", as_probes(self.probes))
@@ -103,15 +117,10 @@ class KernelPolynomial(ElectronSolver):
         assert isinstance(self.probes, Probes)
         return self.probes
 
-    @property
-    def order(self) -> int:
-        """Number of recursion steps: half the moments, rounded up."""
-        return (self.moments + 1) // 2
-
     def solve(self, matrix: BlockMatrix, ensemble: Ensemble, step: int = 0) -> Electrons:
-        problem = self._prepare(matrix.to(self.dtype or matrix.onsite.dtype), step)
+        problem = self._prepare(matrix.to(self.dtype or matrix.onsite.dtype), ensemble, step)
         chunks = list(self._chunks(problem))
-        moments = matrix.onsite.new_zeros((len(problem.replica), 2 * self.order), dtype=torch.float64)
+        moments = matrix.onsite.new_zeros((len(problem.replica), 2 * problem.order), dtype=torch.float64)
         running = None
         if ensemble.filling is not None:  # mu, and so the series, is known only after all moments
             for chunk in chunks:
@@ -136,10 +145,10 @@ class KernelPolynomial(ElectronSolver):
 
         return Electrons(
             energies.mean(1), number, mu, onsite.mean(1), bonds, spectrum, problem.matrix,
-            _standard_error(energies), _standard_error(onsite), self._report(problem, chunks),
+            _standard_error(energies), _standard_error(onsite), self._report(problem, chunks, ensemble.temperature, mu),
         )  # fmt: skip
 
-    def _prepare(self, matrix: BlockMatrix, step: int) -> _Problem:
+    def _prepare(self, matrix: BlockMatrix, ensemble: Ensemble, step: int) -> _Problem:
         device, real = matrix.onsite.device, matrix.onsite.real.dtype
         thetas = twist_mesh(self.twists, matrix.lattice.dimension, real, device)
         phases = matrix.twist_phases(thetas)
@@ -151,9 +160,16 @@ class KernelPolynomial(ElectronSolver):
             )
         )
         low, high = self.window or series.spectral_bounds(matrix)
-        columns = self.family.columns(matrix.lattice, matrix.components)
-        return _Problem(matrix, replica, twist, draw, phases, (low + high) / 2, (high - low) / 2, columns, step,
-                        chosen_path(matrix, self.path))  # fmt: skip
+        centre, half_width = (low + high) / 2, (high - low) / 2
+        mu = centre if ensemble.chemical_potential is None else ensemble.chemical_potential
+        plain = self.kernel is None
+        moments = truncation.moments_for(
+            self.tolerance, self.moments, ensemble.temperature if plain else 0.0, mu - centre, half_width
+        )
+        return _Problem(
+            matrix, replica, twist, draw, phases, centre, half_width,
+            self.family.columns(matrix.lattice, matrix.components), step, chosen_path(matrix, self.path), moments,
+        )  # fmt: skip
 
     def _chunks(self, problem: _Problem) -> Iterator[_Chunk]:
         """Rectangles of groups and columns whose stored vectors fit in memory."""
@@ -186,7 +202,7 @@ class KernelPolynomial(ElectronSolver):
         }
         replica, twist = problem.replica[chunk.groups], problem.twist[chunk.groups]
         scaled = Scaled(matrix, replica, twist, problem.phases, problem.centre, problem.half_width)
-        return problem.path(scaled, [drawn[key] for key in keys], self.order)
+        return problem.path(scaled, [drawn[key] for key in keys], problem.order)
 
     def _gradient(
         self, problem: _Problem, chunks: list[_Chunk], coefficients: torch.Tensor,
@@ -215,28 +231,28 @@ class KernelPolynomial(ElectronSolver):
         phased = bonds * problem.phases[problem.twist].conj()[..., None, None]
         return phased.unflatten(0, (problem.matrix.replicas, -1)).mean(1)
 
-    def _factors(self, temperature: float, device: torch.device) -> torch.Tensor:
+    def _factors(self, problem: _Problem, temperature: float, device: torch.device) -> torch.Tensor:
         """Damping factors for 2 order coefficients; those beyond ``moments`` are zero."""
         kernel = "jackson" if temperature == 0 else self.kernel
-        factors = torch.zeros(2 * self.order, dtype=torch.float64, device=device)
-        factors[: self.moments] = series.damping_factors(kernel, self.moments, device)
+        factors = torch.zeros(2 * problem.order, dtype=torch.float64, device=device)
+        factors[: problem.moments] = series.damping_factors(kernel, problem.moments, device)
         return factors
 
     def _grid(self, problem: _Problem) -> torch.Tensor:
-        points = series.grid(GRID_FACTOR * 2 * self.order, problem.matrix.onsite.device)
+        points = series.grid(GRID_FACTOR * 2 * problem.order, problem.matrix.onsite.device)
         return problem.half_width * points + problem.centre
 
     def _coefficients(self, problem: _Problem, temperature: float, mu: torch.Tensor) -> torch.Tensor:
         """c_m of Omega for every group, (G, 2 order)."""
         energies = self._grid(problem)
         values = grand_potential(energies[None] - mu[:, None], temperature)
-        factors = self._factors(temperature, mu.device)
-        return (series.coefficients(values, 2 * self.order) * factors)[problem.replica]
+        factors = self._factors(problem, temperature, mu.device)
+        return (series.coefficients(values, 2 * problem.order) * factors)[problem.replica]
 
     def _weights(self, problem: _Problem, moments: torch.Tensor, temperature: float) -> torch.Tensor:
         """Quadrature weights of the spectrum on the grid, (B, draws, P), averaged over twists."""
-        points = GRID_FACTOR * 2 * self.order
-        weights = series.weights(moments * self._factors(temperature, moments.device), points)
+        points = GRID_FACTOR * 2 * problem.order
+        weights = series.weights(moments * self._factors(problem, temperature, moments.device), points)
         return weights.view(problem.matrix.replicas, -1, self.family.draws, points).mean(1)
 
     def _chemical_potential(self, problem: _Problem, moments: torch.Tensor, ensemble: Ensemble) -> torch.Tensor:
@@ -262,11 +278,17 @@ class KernelPolynomial(ElectronSolver):
             energies = energies + (mu * ensemble.filling * problem.matrix.size)[:, None]
         return energies, number
 
-    def _report(self, problem: _Problem, chunks: list[_Chunk]) -> SeriesReport:
+    def _report(self, problem: _Problem, chunks: list[_Chunk], temperature: float, mu: torch.Tensor) -> SeriesReport:
         vector = problem.matrix.size * problem.matrix.onsite.element_size()
         widest = max((c.groups.stop - c.groups.start) * (c.columns.stop - c.columns.start) for c in chunks)
         window = problem.centre - problem.half_width, problem.centre + problem.half_width
-        return SeriesReport(problem.path.path, self.moments, window, int(problem.path.vectors * widest * vector))
+        error = None
+        if self.kernel is None and temperature > 0:
+            distance = float((mu - problem.centre).abs().amin())
+            error = truncation.truncation_error(problem.moments, temperature, distance, problem.half_width)
+        return SeriesReport(
+            problem.path.path, problem.moments, window, int(problem.path.vectors * widest * vector), error
+        )
 
     def _density_of_states(self, problem: _Problem, moments: torch.Tensor, energies: torch.Tensor) -> torch.Tensor:
         x = (energies - problem.centre) / problem.half_width

@@ -9,7 +9,7 @@ from tests import tolerances
 from tests.benchmarks.published_kpm import published_force
 
 
-@pytest.mark.parametrize(("moments", "probes"), [(6, 8), (100, 16), (400, 8)])
+@pytest.mark.parametrize(("moments", "probes"), [(20, 8), (100, 16), (400, 8)])
 def test_same_force_for_the_same_probes(moments: int, probes: int) -> None:
     simulation = engine.preset("skyrmion", size=6, force="kpm", moments=moments, probes=probes)
     reference, seconds = published_force(simulation, moments, probes)
