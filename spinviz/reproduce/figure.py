@@ -129,6 +129,8 @@ def with_error(value: float, error: float | None) -> str:
     """ "0.0031 ± 0.0002": as many digits as the error has two of."""
     if error is None or not math.isfinite(error):
         return f"{value:.4g}"
+    if error < 1e-9 * abs(value):
+        return f"{value:.6g} (no scatter)"
     if error < 1e-5 * abs(value):
         return f"{value:.6g} ± {error:.0e}"
     digits = 1 - math.floor(math.log10(error))

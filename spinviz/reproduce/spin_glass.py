@@ -11,6 +11,7 @@ ln ln t at late times; its error is a bootstrap over realizations.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
 from spinviz.reproduce.pictures import kept_steps
 
-SMALL: dict[str, Any] = {"sites": 100, "realizations": 6, "starts": 2, "steps": 100, "spectra": 40}
+SMALL: dict[str, Any] = {"sites": 100, "realizations": 6, "starts": 1, "steps": 100, "spectra": 40}
 FULL: dict[str, Any] = {"sites": 100, "realizations": 30, "starts": 4, "steps": 4000, "spectra": 500}
 NETWORK, WIDTH, LEAST_REALIZATIONS, LATE = "spin_glass/best", 0.1, 10, 5.0
 SHOWN = (1.0, 10.0)
@@ -68,7 +69,7 @@ def make(full: bool, say: Say) -> Made:
         "density_of_states": density,
         "distance": centres,
         "time": time,
-        **{name: {"C": mean_and_error(rows), "xi": _length(rows.mean(0), centres)} for name, rows in found.items()},
+        **{name: {"C": _averaged(rows), "xi": _length(_averaged(rows), centres)} for name, rows in found.items()},
     }
     return Made(sheet, numbers, _compared(found, centres, time, settings), {**settings, "bin": WIDTH, "network": NETWORK},
                 _remarks(settings, found))  # fmt: skip
@@ -84,7 +85,7 @@ def _exact(lattice: Lattice) -> ForceProvider:
 def _correlations(
     force: ForceProvider, lattice: Lattice, steps: list[int], starts: int, edges: np.ndarray, seed: int
 ) -> np.ndarray:
-    """C(r, t) of one realization, mean over starts: (T, bins); NaN in bins without a pair."""
+    """Sums of S_i . S_j over the pairs of every bin, mean over starts, and numbers of pairs: (2, T, bins)."""
     known = PRESETS["spin_glass"]
     state = SpinState(texture("random", lattice, replicas=starts, seed=seed))
     dynamics = SemiImplicitLLG(damping=known.damping, temperature=known.temperature, time_step=known.time_step)
@@ -96,16 +97,27 @@ def _correlations(
         if step in steps:
             spin = state.spin.double().numpy()
             product = (spin[:, first] * spin[:, second]).sum(-1).mean(0)
-            sums, _ = np.histogram(distance, edges, weights=product)
-            rows.append(np.where(counts > 0, sums / np.maximum(counts, 1), np.nan))
+            rows.append(np.histogram(distance, edges, weights=product)[0])
         if step < steps[-1]:
             state, _ = dynamics.step(state, force, noise)
-    return np.stack(rows)
+    return np.stack([np.stack(rows), np.tile(counts, (len(rows), 1))])
+
+
+def _averaged(rows: np.ndarray) -> np.ndarray:
+    """C(r, t) (T, bins), mean over all pairs of all realizations (R, 2, T, bins); 0 in bins without a pair."""
+    sums, counts = rows.sum(0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), 0.0)
+
+
+def _left_out(rows: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Standard error of function(averaged C), by leaving out one realization after the other (jackknife)."""
+    each = np.stack([function(_averaged(np.delete(rows, i, 0))) for i in range(len(rows))])
+    return np.sqrt((len(rows) - 1) * each.var(0))
 
 
 def _length(correlation: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """xi (T,) of an averaged C (T, bins)."""
-    size = np.abs(np.nan_to_num(correlation))
+    size = np.abs(correlation)
     return (size * centres).sum(-1) / size.sum(-1)
 
 
@@ -128,14 +140,14 @@ def _density_of_states(settings: dict, say: Say) -> tuple[np.ndarray, np.ndarray
 def _slope(rows: np.ndarray, centres: np.ndarray, time: np.ndarray) -> float:
     """1/psi: slope of ln xi against ln ln t, t >= ``LATE``."""
     late = time >= LATE
-    return power_law_fit(np.log(time[late]), _length(np.nanmean(rows, 0), centres)[late]).exponent
+    return power_law_fit(np.log(time[late]), _length(_averaged(rows), centres)[late]).exponent
 
 
 def _draw_correlations(axes, centres: np.ndarray, found: dict, time: np.ndarray) -> None:
     for number, wanted in enumerate((*SHOWN, float(time[-1]))):
         at = int(np.abs(time - wanted).argmin())
         for name, rows in found.items():
-            mean, error = np.nanmean(rows[:, at], 0), np.nanstd(rows[:, at], 0, ddof=1) / np.sqrt(len(rows))
+            mean, error = _averaged(rows)[at], _left_out(rows, lambda c: c)[at]
             style = (
                 {"marker": "o", "ls": "-" if len(found) == 1 else "", "mfc": "none"} if name == "exact" else {"ls": "-"}
             )
@@ -148,24 +160,23 @@ def _draw_correlations(axes, centres: np.ndarray, found: dict, time: np.ndarray)
 def _draw_length(axes, centres: np.ndarray, found: dict, time: np.ndarray) -> None:
     kept = time > 1.5
     for number, (name, rows) in enumerate(found.items()):
-        each = np.stack([_length(np.nanmean(np.delete(rows, i, 0), 0), centres) for i in range(len(rows))])
-        error = np.sqrt((len(rows) - 1) * each.var(0))
-        axes.errorbar(np.log(time[kept]), _length(np.nanmean(rows, 0), centres)[kept], error[kept], marker="o",
+        error = _left_out(rows, lambda c: _length(c, centres))
+        axes.errorbar(np.log(time[kept]), _length(_averaged(rows), centres)[kept], error[kept], marker="o",
                       color=COLOURS[number], label=name)  # fmt: skip
     axes.set(title="Correlation length ξ", xlabel="ln t", ylabel="ξ / l")
     axes.legend()
 
 
 def _compared(found: dict, centres: np.ndarray, time: np.ndarray, settings: dict) -> list[Compared]:
-    last = found["exact"][:, -1]
-    contact, spread = np.nanmean(last[:, 0]), np.nanstd(last[:, 0], ddof=1) / np.sqrt(np.isfinite(last[:, 0]).sum())
+    exact = found["exact"]
+    contact, spread = _averaged(exact)[-1, 0], _left_out(exact, lambda c: c[-1, 0])
 
     def zero(rows: np.ndarray) -> float:
-        mean = np.nanmean(rows, 0)
+        mean = _averaged(rows)[-1]
         above = int((mean > 0).argmax())
         return float(np.interp(0, mean[above - 1 : above + 1], centres[above - 1 : above + 1])) if above else np.nan
 
-    where = bootstrap(last, zero)
+    where = bootstrap(exact, zero)
     rows = [
         Compared(
             "C at the smallest distance, late", "-0.4 (002 fig. 4.4)", float(contact), float(spread), "bin 0.5 to 0.6"
