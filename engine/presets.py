@@ -32,6 +32,7 @@ LATTICES = {"square": square, "triangular": triangular}
 INTEGRATORS = {"sib": SemiImplicitLLG, "heun": HeunLLG}
 FORCES = ("ed", "kpm", "classical")
 LARGEST_EXACT_MATRIX = 12000
+QUENCH_STRIDE = 4  # steps of a spin glass in one of its quenches for data: its forces are small, it moves slowly
 
 
 @dataclass(frozen=True)
@@ -171,11 +172,14 @@ def source(name: str, twists: tuple[int, int], first: tuple[int, int]) -> Source
     """What is needed to label configurations of a preset: exact forces with ``twists`` on the ``first`` shape.
 
     Other shapes take as many twists as give a periodic sample of the same size (k1 L1, k2 L2); quenches are moved with
-    a third of them. The electrons are those of the preset at its electron temperature.
+    a third of them. The electrons are those of the preset at its electron temperature. Random sites have no twists;
+    their shape is (number of sites, seed).
     """
     chosen = _lookup(name, PRESETS, "preset")
-    if not chosen.coupling or chosen.lattice == "random_sites":
-        raise ValueError(f"preset {name!r} has no electrons on a regular lattice to learn from")
+    if not chosen.coupling:
+        raise ValueError(f"preset {name!r} has no electrons to learn from")
+    if chosen.lattice == "random_sites":
+        return _source_of_sites(name, chosen, twists)
     extent = [k * length for k, length in zip(twists, first, strict=True)]
 
     def force(lattice: Lattice, share: int) -> ForceProvider:
@@ -190,6 +194,23 @@ def source(name: str, twists: tuple[int, int], first: tuple[int, int]) -> Source
         lattice=lambda shape: LATTICES[chosen.lattice](*shape, shells=3), exact=lambda lattice: force(lattice, 1),
         rough=lambda lattice: force(lattice, 3), random=chosen.texture, time_step=chosen.time_step,
         field_scale=chosen.field_scale, temperature_scale=chosen.temperature_scale,
+    )  # fmt: skip
+
+
+def _source_of_sites(name: str, chosen: Preset, twists: tuple[int, int]) -> Source:
+    if tuple(twists) != (1, 1):
+        raise ValueError(f"preset {name!r} has random sites, which know no twists; got twists {twists}")
+
+    def force(lattice: Lattice) -> ForceProvider:
+        ensemble = Ensemble(chosen.electron_temperature, chosen.chemical_potential, chosen.filling)
+        return ElectronicForce(
+            SDModel(lattice, ExponentialHopping(), chosen.coupling), ExactDiagonalization(), ensemble
+        )
+
+    return Source(
+        lattice=lambda shape: random_sites(shape[0], seed=shape[1]), exact=force, rough=force, random=chosen.texture,
+        time_step=QUENCH_STRIDE * chosen.time_step, field_scale=chosen.field_scale,
+        temperature_scale=chosen.temperature_scale,
     )  # fmt: skip
 
 
@@ -232,9 +253,11 @@ def network_configuration(
     ``chemical_potential`` is used where the preset has a filling instead.
     """
     chosen = _lookup(name, PRESETS, "preset")
-    if chosen.lattice not in LATTICES or not chosen.coupling:
-        raise ValueError(f"preset {name!r} has no electrons on a regular lattice to learn from")
+    if not chosen.coupling:
+        raise ValueError(f"preset {name!r} has no electrons to learn from")
     made: dict[str, Any] = {"kind": chosen.lattice}
+    if network == "medium":
+        made |= {"coupling": chosen.coupling}
     if network == "rings":
         known = chosen.chemical_potential if chosen.chemical_potential is not None else chemical_potential
         made |= {"hopping": [[shell, t] for shell, t in (chosen.hopping or {}).items()],

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-NETWORKS = ("ecnn", "cnn", "bp", "rings", "messages")
+NETWORKS = ("ecnn", "cnn", "bp", "rings", "messages", "acsf", "medium")
 FORCES = ("ed", "kpm", "classical")
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
 
@@ -31,6 +31,14 @@ def mix(text: str) -> dict[str, float]:
         raise argparse.ArgumentTypeError(
             f"expected shares such as random=0.4,quench=0.3,texture=0.3, got {text!r}"
         ) from None
+
+
+def span(text: str) -> range:
+    """ "0:10" -> range(0, 10);  "10:13" -> range(10, 13)."""
+    words = text.split(":")
+    if len(words) != 2 or not all(word.isdecimal() for word in words) or int(words[0]) >= int(words[1]):
+        raise argparse.ArgumentTypeError(f"expected first:last such as 0:10, got {text!r}")
+    return range(int(words[0]), int(words[1]))
 
 
 def square_mesh(text: str) -> tuple[int, int]:
@@ -79,12 +87,15 @@ def add_learning(commands: Any) -> None:
 def add_dataset(commands: Any) -> None:
     dataset = commands.add_parser("dataset", help="label configurations with exact forces", allow_abbrev=False)
     dataset.add_argument("preset", metavar="PRESET")
-    dataset.add_argument("--size", type=shapes, default=((12, 12),), metavar="L|L1xL2,..", help="shapes, in turns (12)")
-    dataset.add_argument("--twists", type=square_mesh, default=(8, 8), metavar="K",
+    dataset.add_argument("--size", type=shapes, metavar="L|L1xL2,..",
+                         help="shapes, in turns (12); of random sites: their number (the preset's)")  # fmt: skip
+    dataset.add_argument("--realizations", type=span, metavar="FIRST:LAST",
+                         help="seeds of random sites, in turns, without the last (0:10)")  # fmt: skip
+    dataset.add_argument("--twists", type=square_mesh, metavar="K",
                          help="mesh of twists of the first shape; others get as many as make the same period (8)",
     )  # fmt: skip
-    dataset.add_argument("--mix", type=mix, default={"random": 0.4, "quench": 0.3, "texture": 0.3},
-                         metavar="KIND=SHARE,..", help="random=0.4,quench=0.3,texture=0.3")  # fmt: skip
+    dataset.add_argument("--mix", type=mix, metavar="KIND=SHARE,..",
+                         help="random=0.4,quench=0.3,texture=0.3; of random sites: random=0.4,quench=0.6")  # fmt: skip
     dataset.add_argument("--count", type=int, default=1000, metavar="N", help="records wanted (1000)")
     dataset.add_argument("--seed", type=int, default=0)
     dataset.add_argument("--out", required=True, metavar="DATA.h5")
@@ -128,8 +139,9 @@ def add_evaluate(commands: Any) -> None:
                           help="of data it was trained on, only the validation part is used")  # fmt: skip
     evaluate.add_argument("--out", metavar="REPORT.json")
     evaluate.add_argument("--plots", metavar="FOLDER", help="write pictures there")
-    evaluate.add_argument("--size", type=shapes, default=((24, 24), (48, 48)), metavar="L,..",
-                          help="sizes at which the speed is measured (24,48)")  # fmt: skip
+    evaluate.add_argument("--size", type=shapes, metavar="L,..",
+                          help="sizes at which the speed is measured (24,48; numbers of random sites: 100,400)",
+    )  # fmt: skip
     evaluate.add_argument("--dynamics", type=int, metavar="STARTS",
                           help="also compare quenches from so many starts with exact ones (minutes)")  # fmt: skip
     evaluate.add_argument("--threads", type=int, metavar="N", help="CPU threads")

@@ -21,19 +21,20 @@ from engine.learning.active import label_disputed
 from engine.learning.dataset import Records
 from engine.learning.evaluate import compare, random_spins, receptive_field, report, speed, symmetry_errors
 from engine.learning.force import LearnedForce
-from engine.learning.network import Network
-from engine.learning.sampling import plan
+from engine.learning.network import LATTICES, Network
+from engine.learning.sampling import Shape, plan
 from engine.learning.train import TrainingOptions, history, initial_network, joined, load, split
 from engine.learning.train import train as training
 from engine.learning.trajectories import energy_drift, same_starts
 from engine.learning.weights import ENDING, find, read_network, save_network
-from engine.presets import electrons_of, network_configuration, source
+from engine.presets import PRESETS, electrons_of, network_configuration, source
 from spinviz.headless import asked_to_stop
 from spinviz.learning_plots import evaluation_plots, sparkline, training_curve
 
 OPTIONS = [field.name for field in dataclasses.fields(TrainingOptions)]
 RECEPTIVE_SHAPE = (24, 24)
-CARD_SPEED = (24, 48)
+CARD_SPEED, CARD_SPEED_SITES = ((24, 24), (48, 48)), ((100, 0), (400, 0))
+REGULAR_MIX, RANDOM_MIX = {"random": 0.4, "quench": 0.3, "texture": 0.3}, {"random": 0.4, "quench": 0.6}
 DYNAMICS_SHAPE, DYNAMICS_TWISTS = (12, 12), (4, 4)
 DYNAMICS_STEPS = (0, 4, 8, 16, 28, 40)
 
@@ -41,20 +42,20 @@ DYNAMICS_STEPS = (0, 4, 8, 16, 28, 40)
 def dataset(arguments: Namespace) -> int:
     """``spinviz dataset PRESET``."""
     _use_threads(arguments.threads)
-    what = source(arguments.preset, arguments.twists, arguments.size[0])
+    shapes, twists, mix = _plan(arguments)
+    what = source(arguments.preset, twists, shapes[0])
     settings = {
-        "preset": arguments.preset, "size": [list(shape) for shape in arguments.size], "mix": arguments.mix,
-        "twists": list(arguments.twists), "seed": arguments.seed,
+        "preset": arguments.preset, "size": [list(shape) for shape in shapes], "mix": mix, "twists": list(twists),
+        "seed": arguments.seed,
     }  # fmt: skip
     path, seed = Path(arguments.out), arguments.seed
     if arguments.networks:
         chosen = [Path(name).name for name in arguments.networks]
         settings |= {"mix": None, "networks": chosen, "candidates": arguments.candidates}
         networks = [read_network(find(name))[0] for name in arguments.networks]
-        shapes, count = arguments.size, arguments.count
-        written = label_disputed(what, networks, shapes, count, arguments.candidates, seed, path, settings)
+        written = label_disputed(what, networks, shapes, arguments.count, arguments.candidates, seed, path, settings)
     else:
-        blocks = plan(arguments.mix, arguments.size, arguments.count)
+        blocks = plan(mix, shapes, arguments.count)
         written = data.label(what, blocks, seed, path, settings)
     done = 0
     with asked_to_stop() as asked, tqdm(total=arguments.count, desc="label", unit="record", file=sys.stderr) as bar:
@@ -100,12 +101,15 @@ def evaluate(arguments: Namespace) -> int:
     network, card = read_network(find(arguments.network))
     groups, what = _unseen(arguments.data, [entry["settings"] for entry in card.get("data", [])])
     compared = compare(network, groups)
-    spin = random_spins(2, 144, 0)
+    regular = network.kind in LATTICES
+    shapes = [shape if regular else (shape[0], 0) for shape in arguments.size or _usual_shapes(network)]
+    tried = (12, 12) if regular else shapes[0]
+    spin = random_spins(2, network.lattice(tried).sites, 0)
     facts = {
         "network": str(arguments.network), "card": {k: card.get(k) for k in ("network", "preset", "electrons")},
-        "data": what, **report(compared), "symmetry_errors": symmetry_errors(network, spin, (12, 12)),
-        "receptive_field": receptive_field(network, RECEPTIVE_SHAPE),
-        "evaluations_per_second": _speed(network, [shape[0] for shape in arguments.size]),
+        "data": what, **report(compared), "symmetry_errors": symmetry_errors(network, spin, tried),
+        "receptive_field": receptive_field(network, RECEPTIVE_SHAPE if regular else tried),
+        "evaluations_per_second": _speed(network, shapes),
     }  # fmt: skip
     if arguments.dynamics:
         facts["dynamics"] = _dynamics(network, card, arguments.dynamics)
@@ -119,6 +123,21 @@ def evaluate(arguments: Namespace) -> int:
     else:
         print(text)
     return 0
+
+
+def _plan(arguments: Namespace) -> tuple[tuple[Shape, ...], tuple[int, int], dict[str, float]]:
+    """Shapes, twists and mix of a data set. Raises ValueError for what only a regular lattice, or only random sites,
+    have."""
+    preset = PRESETS.get(arguments.preset)
+    if preset is None or preset.lattice != "random_sites":
+        if arguments.realizations:
+            raise ValueError(f"--realizations are of random sites; preset {arguments.preset!r} has none")
+        return arguments.size or ((12, 12),), arguments.twists or (8, 8), arguments.mix or REGULAR_MIX
+    if arguments.mix and arguments.mix.get("texture"):
+        raise ValueError("textures need a regular lattice; a mix of random sites has random=.. and quench=..")
+    sites = arguments.size[0][0] if arguments.size else preset.size
+    shapes = tuple((sites, seed) for seed in arguments.realizations or range(10))
+    return shapes, arguments.twists or (1, 1), arguments.mix or RANDOM_MIX
 
 
 def _dynamics(network: Network, card: Mapping[str, Any], starts: int) -> dict[str, Any]:
@@ -170,7 +189,7 @@ def _card(
         "records": {"training": sum(map(len, seen)), "validation": sum(map(len, unseen))},
         "command": command, "arguments": said, "training": dataclasses.asdict(options),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "errors": report(compare(network, unseen)), "evaluations_per_second": _speed(network, CARD_SPEED),
+        "errors": report(compare(network, unseen)), "evaluations_per_second": _speed(network, _usual_shapes(network)),
         "limits": "Errors are of validation records drawn like the training data, on lattices of these shapes; other "
         "states, other electrons and temperatures of the electrons are not covered.",
     }  # fmt: skip
@@ -188,8 +207,12 @@ def _unseen(paths: Sequence[str], seen: Sequence[dict[str, Any]]) -> tuple[list[
     return joined(groups), about
 
 
-def _speed(network: Network, sizes: Sequence[int]) -> dict[str, Any]:
-    return {**speed(network, sizes), "threads": torch.get_num_threads()}
+def _speed(network: Network, shapes: Sequence[Shape]) -> dict[str, Any]:
+    return {**speed(network, shapes), "threads": torch.get_num_threads()}
+
+
+def _usual_shapes(network: Network) -> tuple[Shape, ...]:
+    return CARD_SPEED if network.kind in LATTICES else CARD_SPEED_SITES
 
 
 def _mean_chemical_potential(paths: Sequence[str]) -> float:

@@ -42,7 +42,7 @@ def most_disputed(
     mover = number % len(networks)
 
     def learned(lattice: Lattice) -> ForceProvider:
-        return LearnedForce(networks[mover], {}, (lattice.shape[0], lattice.shape[1]))
+        return LearnedForce(networks[mover], {}, networks[mover].place(lattice))
 
     moved = dataclasses.replace(source, rough=learned)
     runs = math.ceil(candidates / len(SNAPSHOT_STEPS))

@@ -1,6 +1,6 @@
 """Data sets: HDF5 files of configurations with their exact forces and energies.
 
-One group per lattice shape, "12x12", with growing arrays
+One group per lattice shape, "12x12" (of random sites: their number and seed, "100x3"), with growing arrays
     spin, force (n, N, 3) float32   force = -dE/dS of the electrons at zero field
     energy (n,) float64             of the N sites (Omega at fixed mu, F at fixed filling)
     chemical_potential (n,) float64
@@ -87,7 +87,7 @@ def append(
         rows["kind"].append(KINDS.index(kind))
         rows["block"].append(block)
         rows["origin"].append(json.dumps(configuration.origin))
-    group = _group(file, shape)
+    group = _group(file, shape, found[0].spin.shape[0])
     start = len(group["block"])
     for name, values in rows.items():
         group[name].resize(start + len(found), 0)
@@ -141,11 +141,10 @@ def _records(group: h5py.Group, name: str, path: Path) -> Records:
     return Records((first, second), *parts, origin)
 
 
-def _group(file: h5py.File, shape: Shape) -> h5py.Group:
+def _group(file: h5py.File, shape: Shape, sites: int) -> h5py.Group:
     name = f"{shape[0]}x{shape[1]}"
     if name not in file:
         group = file.create_group(name)
-        sites = shape[0] * shape[1]
         for key, dtype in ROW.items():
             row = (sites, 3) if key in ("spin", "force") else ()
             group.create_dataset(key, (0, *row), dtype, maxshape=(None, *row), chunks=(1 if row else 256, *row))

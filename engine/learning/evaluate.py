@@ -1,8 +1,9 @@
 """How good a network is: errors against exact forces, symmetries, receptive field, speed. All answers are plain JSON.
 
 epsilon = rms(transverse(h_learned - h)) / rms(transverse h): the relative error of what moves the spins; 1 is a network
-that knows nothing. Angles are between learned and exact torques, at sites whose torque is more than LEAST_TORQUE of
-the rms (elsewhere a direction means nothing). Energies are per site, with nothing fitted.
+that knows nothing. sigma = rms of one component of the same difference, as in histograms of errors. Angles are between
+learned and exact torques, at sites whose torque is more than LEAST_TORQUE of the rms (elsewhere a direction means
+nothing). Energies are per site, with nothing fitted.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 
 from engine.learning.dataset import Records
-from engine.learning.network import Network, field_and_energy, transverse
+from engine.learning.network import LATTICES, Network, field_and_energy, transverse
 from engine.learning.sampling import KINDS
 
 LEAST_TORQUE = 0.1
 PERCENTILES = (50, 90, 99, 100)
+BIN = 0.25  # of distances between random sites
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def errors(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "records": sum(len(c.exact) for c in comparisons),
         "epsilon": math.sqrt(((learned - exact) ** 2).sum(-1).mean()) / rms,
+        "sigma": math.sqrt(((learned - exact) ** 2).mean()),
         "rms_field": rms,
         "angle_degrees": {
             str(p): float(a) for p, a in zip(PERCENTILES, _percentiles(exact, learned, rms), strict=True)
@@ -106,8 +110,8 @@ def report(comparisons: Sequence[Comparison]) -> dict[str, Any]:
 
 
 def symmetry_errors(network: Network, spin: torch.Tensor, shape: tuple[int, int], seed: int = 0) -> dict[str, float]:
-    """rms(field of the turned spins - turned field) / rms(field), in float64: rotation of all spins, translation, the
-    point group (mean over its operations) and time reversal S -> -S."""
+    """rms(field of the turned spins - turned field) / rms(field), in float64: rotation of all spins, time reversal
+    S -> -S and, on regular lattices, translation and the point group (mean over its operations)."""
     network, spin = copy.deepcopy(network).double(), spin.double()
     generator = torch.Generator().manual_seed(seed)
     field = _transverse_field(network, spin, shape)
@@ -122,14 +126,13 @@ def symmetry_errors(network: Network, spin: torch.Tensor, shape: tuple[int, int]
     def shifted(value: torch.Tensor) -> torch.Tensor:
         return value.unflatten(1, shape).roll((1, 2), (1, 2)).flatten(1, 2)
 
-    operations = [torch.from_numpy(moved).to(spin.device) for _, moved in network.lattice(shape).point_group()]
-    groups = [error(spin[:, moved], field[:, moved]) for moved in operations[1:]]
-    return {
-        "rotation": error(spin @ turn, field @ turn),
-        "translation": error(shifted(spin), shifted(field)),
-        "point_group": math.sqrt(sum(g * g for g in groups) / max(1, len(groups))),
-        "time_reversal": error(-spin, -field),
-    }
+    found = {"rotation": error(spin @ turn, field @ turn), "time_reversal": error(-spin, -field)}
+    if network.kind in LATTICES:
+        operations = network.permutations(shape).to(spin.device)
+        groups = [error(spin[:, moved], field[:, moved]) for moved in operations[1:]]
+        found["translation"] = error(shifted(spin), shifted(field))
+        found["point_group"] = math.sqrt(sum(g * g for g in groups) / max(1, len(groups)))
+    return found
 
 
 def receptive_field(
@@ -147,8 +150,10 @@ def receptive_field(
     ask = exact or (lambda spin: field_and_energy(network, spin, shape)[0])
     change = transverse(ask(after).detach() - ask(before).detach(), before)
     size = change.square().sum(-1).mean(0).double().cpu().numpy()
-    corners = np.array([(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)]) @ lattice.periods
-    distance = np.linalg.norm(lattice.positions[:, None] + corners, axis=-1).min(1).round(6)
+    corners = np.array(list(product((-1, 0, 1), repeat=lattice.dimension))) @ lattice.periods
+    away = lattice.positions[:, None] - lattice.positions[0] + corners
+    distance = np.linalg.norm(away, axis=-1).min(1)
+    distance = distance.round(6) if lattice.is_regular else (distance / BIN).round() * BIN
     radii = np.unique(distance)[1:]
     return {
         "distance": radii.tolist(),
@@ -156,20 +161,20 @@ def receptive_field(
     }
 
 
-def speed(network: Network, sizes: Sequence[int], seconds: float = 0.5) -> dict[str, float]:
-    """Evaluations (forces) per second of one replica on L x L: the best of at least two calls."""
+def speed(network: Network, shapes: Sequence[tuple[int, int]], seconds: float = 0.5) -> dict[str, float]:
+    """Evaluations (forces) per second of one replica on lattices of these shapes: the best of at least two calls."""
     found = {}
     parameter = next(network.parameters())
-    for length in sizes:
-        spin = random_spins(1, length * length, 0).to(parameter)
+    for shape in shapes:
+        spin = random_spins(1, network.lattice(shape).sites, 0).to(parameter)
         best, began, calls = math.inf, time.monotonic(), 0
         while calls < 3 or time.monotonic() - began < seconds:
             start = time.perf_counter()
-            field = field_and_energy(network, spin, (length, length))[0]
+            field = field_and_energy(network, spin, shape)[0]
             float(field[0, 0, 0])  # waits for a GPU
             calls += 1
             best = min(best, time.perf_counter() - start)
-        found[f"{length}x{length}"] = round(1 / best, 2)
+        found[f"{shape[0]}x{shape[1]}"] = round(1 / best, 2)
     return found
 
 

@@ -17,7 +17,7 @@ import torch
 
 from engine.forces import ForceProvider, Response
 from engine.lattice import Lattice
-from engine.learning.network import Network, field_and_energy
+from engine.learning.network import LATTICES, Network, field_and_energy
 from engine.learning.weights import find, read_network
 from engine.state import SpinState
 
@@ -29,8 +29,9 @@ SITES_AT_ONCE_ELSEWHERE = 2**18
 class LearnedForce(ForceProvider):
     """Force (B, N, 3) and energy (B,) float64 (None for torque networks) of a network.
 
-    ``card`` says what it was trained for. ``shape`` (L1, L2) of the lattice; None: L x L, for any square number of
-    sites. Works in the dtype and on the device of the state; ``network`` itself is never changed.
+    ``card`` says what it was trained for. ``shape`` (L1, L2) of the lattice, or what ``network.place`` says of random
+    sites; None: L x L, for any square number of sites. Works in the dtype and on the device of the state; ``network``
+    itself is never changed.
 
     Raises ValueError when the state has another number of sites.
     """
@@ -62,14 +63,16 @@ class LearnedForce(ForceProvider):
 
     def _shape(self, sites: int) -> tuple[int, int]:
         if self.shape is not None:
-            if self.shape[0] * self.shape[1] != sites:
+            assert self.lattice is not None
+            if self.lattice.sites != sites:
+                of = " x ".join(map(str, self.lattice.shape))
                 raise ValueError(
-                    f"this learned force is on a {self.shape[0]} x {self.shape[1]} lattice, the state has {sites} "
-                    "sites; load it again with load_force(name, lattice=...)"
+                    f"this learned force is on a {of} lattice, the state has {sites} sites; load it again with "
+                    "load_force(name, lattice=...)"
                 )
             return self.shape
         length = math.isqrt(sites)
-        if length * length != sites:
+        if length * length != sites or self.network.kind not in LATTICES:
             raise ValueError(
                 f"{sites} sites are not an L x L lattice; say which lattice they are on: load_force(name, lattice=...)"
             )
@@ -96,7 +99,7 @@ def load_force(name: str | os.PathLike, lattice: Lattice | None = None) -> Learn
         raise ValueError(
             f"network {os.fspath(name)!r} was trained for the {trained_for(card)}, got a {lattice.kind} lattice"
         )
-    return LearnedForce(network, card, (lattice.shape[0], lattice.shape[1]))
+    return LearnedForce(network, card, network.place(lattice))
 
 
 def trained_for(card: Mapping[str, Any]) -> str:

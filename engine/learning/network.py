@@ -26,15 +26,16 @@ class Network(torch.nn.Module, ABC):
 
     ``conservative``: True where the output is an energy. ``configuration`` is what the constructor was given, plain
     JSON: ``NETWORKS[name](**configuration)`` with the state dict rebuilds the network. Tables that depend on the shape of
-    the lattice are made once per shape and are not part of the state dict.
+    the lattice are made once per shape and are not part of the state dict. ``lattices``: the kinds it can learn.
     """
 
     conservative: bool = True
+    lattices: tuple[str, ...] = tuple(LATTICES)
 
     def __init__(self, kind: str, **configuration: Any) -> None:
         super().__init__()
-        if kind not in LATTICES:
-            raise ValueError(f"a network needs a regular lattice, {' or '.join(LATTICES)}, got {kind!r}")
+        if kind not in self.lattices:
+            raise ValueError(f"this network is for a lattice of kind {' or '.join(self.lattices)}, got {kind!r}")
         self.kind = kind
         self.configuration = {"kind": kind, **configuration}
 
@@ -61,6 +62,14 @@ class Network(torch.nn.Module, ABC):
 
     def lattice(self, shape: tuple[int, int], shells: int = 3) -> Lattice:
         return LATTICES[self.kind](*shape, shells=shells)
+
+    def place(self, lattice: Lattice) -> tuple[int, int]:
+        """The ``shape`` under which this network knows a lattice."""
+        return lattice.shape[0], lattice.shape[1]
+
+    def permutations(self, shape: tuple[int, int]) -> torch.Tensor:
+        """Where the operations of the point group move the sites (G, N)."""
+        return torch.stack([torch.from_numpy(moved) for _, moved in self.lattice(shape).point_group()])
 
 
 def field_and_energy(

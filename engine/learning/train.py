@@ -303,8 +303,7 @@ class _Run:
     def _permutations(self, shape: tuple[int, int], device: torch.device) -> torch.Tensor:
         tables: dict[Any, torch.Tensor] = self.__dict__.setdefault("_tables", {})
         if shape not in tables:
-            operations = self.network.lattice(shape).point_group()
-            tables[shape] = torch.stack([torch.from_numpy(moved) for _, moved in operations]).to(device)
+            tables[shape] = self.network.permutations(shape).to(device)
         return tables[shape]
 
     def store(self, path: Path) -> None:

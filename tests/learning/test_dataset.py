@@ -224,7 +224,14 @@ def test_labels_of_a_repeated_configuration_agree(name: str, small: tuple, times
     torch.testing.assert_close(force, one.force, rtol=0, atol=tolerances.ROUNDING)
 
 
-def test_presets_without_electrons_on_a_lattice_are_refused() -> None:
-    for name in ("heisenberg", "spin_glass"):
-        with pytest.raises(ValueError, match="has no electrons on a regular lattice to learn from"):
-            source(name, (1, 1), (4, 4))
+def test_presets_without_electrons_are_refused() -> None:
+    with pytest.raises(ValueError, match="has no electrons to learn from"):
+        source("heisenberg", (1, 1), (4, 4))
+
+
+def test_random_sites_are_realizations_without_twists() -> None:
+    made = source("spin_glass", (1, 1), (12, 3))
+    lattice = made.lattice((12, 3))
+    assert lattice.sites == 12 and lattice.options["seed"] == 3
+    with pytest.raises(ValueError, match="know no twists"):
+        source("spin_glass", (2, 2), (12, 3))

@@ -1,9 +1,11 @@
 """All networks by name."""
 
 from engine.learning.network import Network
+from engine.learning.networks.acsf import ACSF
 from engine.learning.networks.bp import BP
 from engine.learning.networks.cnn import CNN
 from engine.learning.networks.ecnn import ECNN
+from engine.learning.networks.medium import MediumNetwork
 from engine.learning.networks.messages import MessageNetwork
 from engine.learning.networks.rings import RingNetwork
 
@@ -13,4 +15,6 @@ NETWORKS: dict[str, type[Network]] = {
     "bp": BP,
     "rings": RingNetwork,
     "messages": MessageNetwork,
+    "acsf": ACSF,
+    "medium": MediumNetwork,
 }

@@ -5,8 +5,11 @@ A layer reads every bond (i, j) of a neighbourhood, orbit by orbit under the poi
 
     (a, b) = MLP(h_i, h_j, V_i.V_j, S_i.S_j),     h_i += mean_j a,     V_i += mean_j b V_j,
 
-and then every site by itself, with the products of its own vectors. After the last layer E = sum_i MLP(h_i), to which
-the bilinear sum over shells, -1/2 sum_ij K_ij S_i.S_j, is added. Made for strong coupling, where an electron's hopping
+and then every site by itself, with the products of its own vectors. Two options for the metals that need them:
+``harmonics`` also keeps the direction phi of the bonds, W_m = mean_j exp(i m phi) b V_j, and gives every site the
+invariants |W_m|^2 of the point group; ``pooled`` gives every site the mean of h over all sites, which is how the
+chemical potential at fixed filling knows the whole state. After the last layer E = sum_i MLP(h_i), to which the
+bilinear sum over shells, -1/2 sum_ij K_ij S_i.S_j, is added. Made for strong coupling, where an electron's hopping
 between two sites is a non-linear function of the angle between their spins (double exchange, t cos(theta / 2)), so that
 sums over shells know too little. The form follows K. T. Schuett, O. Unke, M. Gastegger, ICML 2021 (arXiv:2102.03150),
 with spins in the place of directions.
@@ -23,6 +26,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.lattice import PRIMITIVE_VECTORS
 from engine.learning.kernels import orbits
 from engine.learning.network import Network, transverse
 
@@ -38,16 +42,21 @@ class MessageNetwork(Network):
     Parameters
     ----------
     kind : "triangular" or "square". reach : longest bond of a message. far : longest bond of the bilinear sum.
-    channels, layers, width : of scalars and vectors, of messages, of the hidden layers.
+    channels, layers, width : of scalars and vectors, of messages, of the hidden layers. harmonics : largest m of the
+    directions of bonds. pooled : whether sites know the mean of the scalars.
     """
 
     scale: torch.Tensor
     offset: torch.Tensor
 
     def __init__(
-        self, kind: str, reach: float = 2.0, far: float = 6.0, channels: int = 16, layers: int = 3, width: int = 32
-    ) -> None:
-        super().__init__(kind, reach=reach, far=far, channels=channels, layers=layers, width=width)
+        self, kind: str, reach: float = 2.0, far: float = 6.0, channels: int = 16, layers: int = 3, width: int = 32,
+        harmonics: int = 0, pooled: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            kind, reach=reach, far=far, channels=channels, layers=layers, width=width, harmonics=harmonics,
+            pooled=pooled,
+        )  # fmt: skip
         self.channels = channels
         stars = orbits(kind, far)[1:]
         self.far, self.near = stars, orbits(kind, reach)[1:]
@@ -55,7 +64,8 @@ class MessageNetwork(Network):
         self.register_buffer("offset", torch.zeros((), dtype=torch.float64))
         self.bilinear = nn.Parameter(torch.zeros(len(stars)))
         self.start = nn.Parameter(0.1 * torch.randn(channels))
-        self.layers = nn.ModuleList(_Layer(len(self.near), channels, width) for _ in range(layers))
+        waves = [_waves(kind, star, harmonics) for star in self.near]
+        self.layers = nn.ModuleList(_Layer(waves, channels, width, pooled) for _ in range(layers))
         self.local = nn.Sequential(nn.Linear(channels, width), nn.SiLU(), nn.Linear(width, 1))
         for parameter in self.local[-1].parameters():
             nn.init.zeros_(parameter)  # training begins at the bilinear sum
@@ -105,21 +115,25 @@ class MessageNetwork(Network):
 class _Layer(nn.Module):
     """One round of messages along the bonds of every orbit, then of every site with itself."""
 
-    def __init__(self, orbits: int, channels: int, width: int) -> None:
+    def __init__(self, waves: Sequence[np.ndarray], channels: int, width: int, pooled: bool) -> None:
         super().__init__()
+        orbits, self.harmonics, self.pooled = len(waves), waves[0].shape[1] // 2, pooled
+        for number, wave in enumerate(waves):
+            self.register_buffer(f"wave{number}", torch.from_numpy(wave).float(), persistent=False)
         self.own = nn.ModuleList(nn.Linear(channels, width) for _ in range(orbits))
         self.other = nn.ModuleList(nn.Linear(channels, width, bias=False) for _ in range(orbits))
         self.products = nn.ModuleList(nn.Linear(channels + 1, width, bias=False) for _ in range(orbits))
         self.message = nn.ModuleList(nn.Linear(width, 2 * channels) for _ in range(orbits))
         self.left, self.right = nn.Linear(channels, channels, bias=False), nn.Linear(channels, channels, bias=False)
-        self.site = nn.Sequential(nn.Linear(3 * channels, width), nn.SiLU(), nn.Linear(width, 3 * channels))
+        known = (3 + pooled + orbits * self.harmonics) * channels
+        self.site = nn.Sequential(nn.Linear(known, width), nn.SiLU(), nn.Linear(width, 3 * channels))
 
     def forward(
         self, spin: torch.Tensor, scalars: torch.Tensor, vectors: torch.Tensor, neighbours: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        told, moved = [], []
-        for sites, own, other, products, message in zip(
-            neighbours, self.own, self.other, self.products, self.message, strict=True
+        told, moved, powers = [], [], []
+        for number, (sites, own, other, products, message) in enumerate(
+            zip(neighbours, self.own, self.other, self.products, self.message, strict=True)
         ):
             there = vectors[:, sites]  # (B, N, bonds, 3, C)
             dots = (vectors[:, :, None] * there).sum(3)
@@ -127,11 +141,23 @@ class _Layer(nn.Module):
             hidden = own(scalars)[:, :, None] + other(scalars)[:, sites] + products(torch.cat((dots, angle), -1))
             a, b = message(nn.functional.silu(hidden)).chunk(2, -1)
             told.append(a.mean(2))
-            moved.append((b[:, :, :, None] * there).mean(2))
+            carried = b[:, :, :, None] * there
+            moved.append(carried.mean(2))
+            if self.harmonics:
+                turning = torch.einsum("bndxc,dw->bnxcw", carried, getattr(self, f"wave{number}"))
+                powers += turning.square().sum(2).unflatten(-1, (-1, 2)).sum(-1).unbind(-1)
         scalars = scalars + sum(told)
         vectors = vectors + sum(moved)
         left, right = self.left(vectors), self.right(vectors)
-        inputs = torch.cat((scalars, (left * right).sum(2), (vectors * spin[..., None]).sum(2)), -1)
-        change, gate, back = self.site(inputs).chunk(3, -1)
+        inputs = [scalars, (left * right).sum(2), (vectors * spin[..., None]).sum(2), *powers]
+        inputs += [scalars.mean(1, keepdim=True).expand_as(scalars)] if self.pooled else []
+        change, gate, back = self.site(torch.cat(inputs, -1)).chunk(3, -1)
         vectors = vectors + gate[:, :, None] * right + back[:, :, None] * spin[..., None]
         return scalars + change, vectors
+
+
+def _waves(kind: str, star: np.ndarray, harmonics: int) -> np.ndarray:
+    """cos and sin of m phi, m = 1 ... ``harmonics``, over the mean of an orbit: (bonds, 2 harmonics)."""
+    x, y = (star @ PRIMITIVE_VECTORS[kind]).T
+    angles = np.arange(1, harmonics + 1) * np.arctan2(y, x)[:, None]
+    return np.stack([np.cos(angles), np.sin(angles)], -1).reshape(len(star), -1) / len(star)
