@@ -1,5 +1,5 @@
-"""Front door: the page that `panel serve apps/` serves at /apps."""
+"""Front door: `panel serve apps/` serves this script alone, at /apps, and it shows every page (?page=live)."""
 
-from spinviz.layout import live_page
+from spinviz.index_page import index_page
 
-live_page().servable()
+index_page().servable()

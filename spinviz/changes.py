@@ -12,6 +12,7 @@ from engine import ElectronicForce, Simulation, SpinState, SumForce, preset, sug
 from engine.dynamics import HeatedDynamics, Integrator, PinnedDynamics
 from engine.dynamics.pinned import ModifiedDynamics
 from engine.textures import random_spins
+from spinviz.limits import check_size
 
 SEED_STRIDE = 7919
 PULSE = "pulse"  # term of the force that lasts for some steps
@@ -20,6 +21,7 @@ LARGEST_LIVE_MATRIX = 2 * 36**2  # of exact diagonalization; a step takes some 2
 
 def built(settings: Mapping[str, Any]) -> Simulation:
     """The simulation of ``settings``: "preset", "size" and any other keyword of :func:`engine.preset`."""
+    check_size(settings)
     changes = dict(settings)
     made = preset(changes.pop("preset"), changes.pop("size", None), **changes)
     if settings.get("force") == "ed" and 2 * made.lattice.sites > LARGEST_LIVE_MATRIX:

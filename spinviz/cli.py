@@ -169,6 +169,12 @@ def _add_others(commands: Any) -> None:
     serve = commands.add_parser("serve", help="open the apps on 127.0.0.1", allow_abbrev=False)
     serve.add_argument("--port", type=count, default=5006)
     serve.add_argument("--show", action="store_true", help="open a browser")
+    serve.add_argument("--recordings", metavar="FOLDER", help="own recordings (.h5), offered in the gallery")
+    serve.add_argument("--address", default="127.0.0.1", metavar="HOST", help="where to listen (this machine only)")
+    serve.add_argument("--origin", action="append", default=[], metavar="HOST[:PORT]", help="name that browsers use")
+    serve.add_argument("--public", action="store_true", help="limit lattice size, open pages and uploads")
+    serve.add_argument("--largest-size", type=count, default=128, metavar="L", help="with --public: of a lattice (128)")
+    serve.add_argument("--sessions", type=count, default=20, metavar="N", help="with --public: pages open at once (20)")
 
 
 def _with_negative_vectors(words: list[str]) -> list[str]:

@@ -14,7 +14,8 @@ import torch
 
 from engine import PRESETS, TEXTURES
 from spinviz.electron_study import ElectronStudy, Request, StudyStopped, studied
-from spinviz.gallery_page import CARD, SLIM, THEME, header, offered, recordings_folder
+from spinviz.gallery_page import CARD, SLIM, THEME, offered, recordings_folder
+from spinviz.index_page import links
 from spinviz.recorded_run import RecordedRun, run_of_trajectory
 from spinviz.session import sentence
 from spinviz.views import SpinView
@@ -89,7 +90,7 @@ class ElectronsPage:
         self.view, self.spin = ElectronsView(), SpinView()
         self._make_widgets()
         self.page = pmui.Page(
-            title="spinviz electrons", header=[header("electrons")], sidebar=[self._sidebar()], main=[self._main()],
+            title="spinviz electrons", header=[links("electrons")], sidebar=[self._sidebar()], main=[self._main()],
             sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
         )  # fmt: skip
         self.follow_system()

@@ -18,15 +18,15 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
+from spinviz.index_page import links
+from spinviz.limits import FOLDER_VARIABLE
 from spinviz.recorded_run import RecordedRun, run_of_trajectory
 from spinviz.theme import PAGE
 from spinviz.upload import LARGEST_UPLOAD, read_upload
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
 
 SHIPPED = Path(__file__).resolve().parent.parent / "assets" / "gallery"
-FOLDER_VARIABLE = "SPINVIZ_RECORDINGS"
 SPEEDS = {"2 frames/s": 2, "5 frames/s": 5, "10 frames/s": 10, "20 frames/s": 20, "40 frames/s": 40}
-PAGES = ("live", "learn", "gallery", "electrons", "compare")
 NONE = "–"
 MOST_OFFERED = 200
 THEME = {
@@ -105,7 +105,7 @@ class GalleryPage:
         self._quiet = False
         self._make_widgets()
         self.page = pmui.Page(
-            title="spinviz gallery", header=[header("gallery")], sidebar=[self._sidebar()], main=[self._main()],
+            title="spinviz gallery", header=[links("gallery")], sidebar=[self._sidebar()], main=[self._main()],
             sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
         )  # fmt: skip
         first = next(iter(self.offered), None)
@@ -271,17 +271,6 @@ class GalleryPage:
 def flat(height: int) -> dict[str, Any]:
     """A card of fixed height."""
     return {**CARD, "sizing_mode": "stretch_width", "height": height}
-
-
-def header(page: str) -> Any:
-    """Links to the other pages, in the head line; the present one without."""
-    link = '<a style="color:inherit;text-decoration:none;opacity:.85" href="{0}">{0}</a>'
-    words = [f"<b>{name}</b>" if name == page else link.format(name) for name in PAGES]
-    links = "".join(f'<span style="margin-left:18px">{word}</span>' for word in words)
-    return pn.pane.HTML(
-        f'<nav aria-label="Pages" style="color:#fff;font-size:14px;text-align:right">{links}</nav>', margin=0,
-        sizing_mode="stretch_width",
-    )  # fmt: skip
 
 
 def offered(recordings: Path | None) -> dict[str, Path]:

@@ -223,15 +223,15 @@ def test_serve_shows_the_apps_and_prints_the_address() -> None:
     )
     try:
         assert server.stdout is not None
-        assert server.stdout.readline() == f"spinviz: http://127.0.0.1:{port}/live\n"
+        assert server.stdout.readline() == f"spinviz: http://127.0.0.1:{port}/\n"
         answers = {}
-        for page in ("live", "main"):
+        for page in ("", "live", "main", "gallery", "electrons"):
             for _ in range(600):
                 with suppress(OSError):
                     answers[page] = urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=30).status
                     break
                 time.sleep(0.1)
-        assert answers == {"live": 200, "main": 200}
+        assert answers == dict.fromkeys(("", "live", "main", "gallery", "electrons"), 200)
     finally:
         server.terminate()
         server.wait(20)
