@@ -30,7 +30,7 @@ TITLES = {
     "chirality": "Scalar chirality χ of the triangles",
     "domains": "Domain size against time",
 }
-NARROW = "@media (max-width: 900px)"
+NARROW = 960  # pixels: on tablets and phones the pictures come below the text
 FILLED: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": 4}
 
 
@@ -43,7 +43,8 @@ class LearnPage:
         self.place, self._named = named or Place(), named is not None
         self.done: frozenset[str] = frozenset()
         self.session = Session(prepared, self.step.setup, look, running=False, prepare=limit_threads)
-        self.reader, self.memory = Reader(self.lessons), Memory(self._recall)
+        self.memory = Memory(self._recall)
+        self.reader = Reader(self.lessons, self.memory)
         self.spin = SpinView()
         self.views: dict[str, View] = {
             "curves": TimeSeriesView(), "structure": StructureFactorView(), "chirality": ChiralityView(),
@@ -240,19 +241,18 @@ class LearnPage:
 
     def _page(self) -> Any:
         """Text on the left and pictures on the right; on a narrow screen pictures below the text."""
-        right = pmui.Column(
+        right = pn.Column(
             pmui.Row(self.play, self.again, margin=(4, 0, 2, 0)), self.message,
-            pmui.Paper(self.spin.panel, elevation=1, sx={"padding": "4px 8px", "minHeight": "320px"}, **FILLED),
-            self.lower, self.memory, sizing_mode="stretch_both", margin=0,
-            sx={"flex": "1 1 0", NARROW: {"flex": "none", "height": "640px"}},
+            pmui.Paper(self.spin.panel, elevation=1, sx={"padding": "4px 8px"}, **FILLED),
+            self.lower, sizing_mode="stretch_both", margin=0, stylesheets=[narrow("flex: none", "height: 720px")],
         )  # fmt: skip
-        left = pmui.Column(
+        left = pn.Column(
             self.reader.panel, sizing_mode="stretch_height", width=500, margin=0, scroll="y-auto",
-            sx={NARROW: {"width": "100% !important", "height": "auto !important", "overflow": "visible"}},
+            stylesheets=[narrow("width: 100%", "height: auto", "flex: none", "overflow: visible")],
         )  # fmt: skip
-        main = pmui.Row(
+        main = pn.Row(
             left, right, sizing_mode="stretch_both", margin=0, styles={"height": "calc(100vh - 84px)"},
-            sx={NARROW: {"flexDirection": "column", "height": "auto !important"}},
+            stylesheets=[narrow("flex-direction: column", "height: auto")],
         )  # fmt: skip
         page = pmui.Page(title="spinviz · learn", main=[main], theme_config=THEME, busy_indicator=None)
         with edit_readonly(page):
@@ -260,10 +260,19 @@ class LearnPage:
         return page
 
 
-def learn_page(lessons: Sequence[Lesson] | None = None) -> Any:
+def narrow(*rules: str) -> str:
+    """A style sheet that holds on narrow screens only."""
+    return f"@media (max-width: {NARROW}px) {{ :host {{ {' '.join(f'{rule} !important;' for rule in rules)} }} }}"
+
+
+def learn_page() -> Any:
     """The page of one browser tab, with its own worker; freed when the tab is closed."""
     pn.extension("mathjax", reconnect=True)
-    learn = LearnPage(lessons, pn.state.session_args or {})
+    return bound(LearnPage(query=pn.state.session_args or {}))
+
+
+def bound(learn: LearnPage) -> Any:
+    """Bind a page to the browser tab that is being opened: start looking when it is loaded, free all when gone."""
     pn.state.onload(learn.watch)
     pn.state.on_session_destroyed(lambda context: threading.Thread(target=learn.close, daemon=True).start())
     return learn.page

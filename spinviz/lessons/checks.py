@@ -32,6 +32,7 @@ __all__ = [
     "verdict",
 ]
 
+LEAST_ERROR = 1e-5  # in proportion to the value; smaller errors are those of rounding, and not shown
 MEASUREMENTS: dict[str, Measurement] = {**SPIN_MEASUREMENTS, **ELECTRON_MEASUREMENTS}
 
 LAWS: dict[str, Callable[..., float]] = {
@@ -72,7 +73,7 @@ def predicted(question: Question, answer: float | int, value: float) -> bool:
 
 def spoken(value: float, error: float = 0.0) -> str:
     """A number with the digits that mean something: four, or down to the second digit of its error."""
-    if error > 0:
+    if error > LEAST_ERROR * abs(value):
         digits = max(0, min(6, 1 - math.floor(math.log10(error))))
         return f"{value:.{digits}f} ± {error:.{digits}f}".replace("-", "−")
     text = "0" if abs(value) < 1e-12 else f"{value:.4g}"

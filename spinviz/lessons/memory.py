@@ -97,7 +97,10 @@ def step_name(lesson: Lesson, step: int) -> str:
 
 
 class Memory(JSComponent):
-    """The browser's storage: ``progress`` (JSON) is written there; what was there is given to ``recall``, once."""
+    """The browser's storage: ``progress`` (JSON) is written there; what was there is given to ``recall``, once.
+
+    It has no size, and stands at the end of the text: :meth:`reveal` scrolls there.
+    """
 
     progress = param.String(default="", doc="What is kept, as JSON")
 
@@ -106,6 +109,10 @@ class Memory(JSComponent):
     def __init__(self, recall: Callable[[Any], None], **parameters: Any) -> None:
         super().__init__(**parameters)
         self._recall = recall
+
+    def reveal(self, end: bool) -> None:
+        """Scroll the text to its end, where the answer is, or to its beginning."""
+        self._send_msg({"reveal": end})
 
     def _handle_msg(self, data: Any) -> None:
         if isinstance(data, dict) and "kept" in data:

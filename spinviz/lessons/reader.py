@@ -14,59 +14,58 @@ import panel_material_ui as pmui
 
 from spinviz.lessons.checks import MEASUREMENTS, Verdict, verdict
 from spinviz.lessons.lesson import Lesson, Step
-from spinviz.lessons.memory import Place, step_name
+from spinviz.lessons.memory import Memory, Place, step_name
 from spinviz.lessons.record import Outcome
 
 FORMULA = re.compile(r"(\$\$.+?\$\$|\\\(.+?\\\))", re.DOTALL)
+SUBSCRIPT = re.compile(r"\b([A-Za-zσ])_([a-z]+)\b")
 WIDE: dict[str, Any] = {"sizing_mode": "stretch_width"}
 PROSE = {"font-size": "15px", "line-height": "1.5", "overflow-wrap": "break-word"}
+TIGHT = "p {margin: 6px 0} h3 {margin: 4px 0 2px; font-size: 18px} mjx-container {margin: 2px 0 !important}"
 KNOB_LABELS = {"field": "Field h along z (t₁)", "temperature": "Temperature T (t₁)", "damping": "Damping α"}
 KNOB_STEPS = 100
-DONE = "✓ "
+SMALL = "font-size:13px;opacity:.8;white-space:nowrap"
 
 
 class Reader:
     """Everything on the left of the page. ``panel`` is what goes there."""
 
-    def __init__(self, lessons: Sequence[Lesson]) -> None:
-        self._lessons = lessons
+    def __init__(self, lessons: Sequence[Lesson], memory: Memory) -> None:
+        self._lessons, self._memory = lessons, memory
         small: dict[str, Any] = {"size": "small", "margin": (4, 6)}
-        self.lesson = pmui.Select(label="Lesson", options={}, margin=(4, 6), size="small", **WIDE)
-        self.step = pmui.RadioButtonGroup(label="Step", options={}, margin=(2, 6), size="small", color="primary")
-        self.text = pn.pane.Markdown("", styles=PROSE, margin=(0, 8), **WIDE)
-        self.question = pn.pane.Markdown("", styles=PROSE, margin=(0, 8), **WIDE)
+        self.lesson = pmui.Select(label="Lesson", options={}, margin=(10, 6, 4, 6), size="small", **WIDE)
+        self.step = pmui.RadioButtonGroup(label="", options={}, margin=(2, 0), size="small", color="primary")
+        self.done = pn.pane.HTML("", margin=(8, 8))
+        heading = pn.pane.HTML(f'<div style="{SMALL}">Step</div>', margin=(8, 8))
+        self.steps = pmui.Row(heading, self.step, self.done, margin=0)
+        self.text = pn.pane.Markdown("", styles=PROSE, stylesheets=[TIGHT], margin=(0, 8), **WIDE)
+        self.question = pn.pane.Markdown("", styles=PROSE, stylesheets=[TIGHT], margin=(0, 8), **WIDE)
         self.answer = pmui.Column(margin=(0, 2), **WIDE)
         self.knobs: dict[str, Any] = {}
         self.measure = pmui.Button(label="Measure", icon="science", variant="contained", **small)
         self.hint = pn.pane.HTML("", margin=(10, 6), **WIDE)
         self.progress = pmui.LinearProgress(value=0, max=100, visible=False, margin=(2, 8), **WIDE)
         self.result = pmui.Alert(object="", severity="info", visible=False, margin=(2, 8), **WIDE)
-        self.reply = pn.pane.Markdown("", styles=PROSE, margin=(0, 8), visible=False, **WIDE)
+        self.reply = pn.pane.Markdown("", styles=PROSE, stylesheets=[TIGHT], margin=(0, 8), visible=False, **WIDE)
         self.back = pmui.Button(label="Back", icon="arrow_back", variant="text", **small)
         self.forward = pmui.Button(label="Next", end_icon="arrow_forward", variant="outlined", **small)
         self.note = pmui.Alert(object="", severity="warning", visible=False, closeable=True, margin=(2, 8), **WIDE)
         self.panel = pmui.Column(
-            self.lesson, self.step, self.note, self.text, self.question, self.answer,
+            self.lesson, self.steps, self.note, self.text, self.question, self.answer,
             pmui.Row(self.measure, self.hint, margin=0, **WIDE), self.progress, self.result, self.reply,
-            pmui.Row(self.back, self.forward, margin=(4, 0)), margin=0, sizing_mode="stretch_width",
+            pmui.Row(self.back, self.forward, margin=(4, 0)), memory, margin=0, sizing_mode="stretch_width",
         )  # fmt: skip
 
     def mark(self, place: Place, done: frozenset[str]) -> None:
-        """Say which lessons and steps are done."""
-        finished = {
-            lesson.name: all(step_name(lesson, step) in done for step in range(len(lesson.steps)))
-            for lesson in self._lessons
-        }
-        lessons = {
-            f"{DONE if finished[lesson.name] else ''}{number}. {lesson.title}": number - 1
-            for number, lesson in enumerate(self._lessons, 1)
-        }
+        """Say where the reader is and what is done."""
         lesson = self._lessons[place.lesson]
-        steps = {
-            f"{DONE if step_name(lesson, step) in done else ''}{step + 1}": step for step in range(len(lesson.steps))
-        }
+        lessons = {f"{number}. {one.title}": number - 1 for number, one in enumerate(self._lessons, 1)}
         self.lesson.param.update(options=lessons, value=place.lesson)
-        self.step.param.update(options=steps, value=place.step)
+        self.step.param.update(options={str(step + 1): step for step in range(len(lesson.steps))}, value=place.step)
+        here = [str(step + 1) for step in range(len(lesson.steps)) if step_name(lesson, step) in done]
+        count = sum(len(one.steps) for one in self._lessons)
+        words = f"✓ {', '.join(here)} done here, " if here else ""
+        self.done.object = f'<div class="spinviz-done" style="{SMALL}">{words}{len(done)} of {count} in all</div>'
 
     def show(self, place: Place) -> None:
         """Text, question and knobs of a step; what came of the last one goes."""
@@ -75,8 +74,7 @@ class Reader:
         opening = f"*{lesson.summary}*\n\n" if place.step == 0 else ""
         self.text.object = prose(f"{opening}### {step.title}\n\n{step.text}")
         asked = step.question.text if step.question is not None else step.task
-        label = "Your prediction" if step.question is not None else "Your task"
-        self.question.param.update(object=prose(f"**{label}.** {asked}"), visible=bool(asked))
+        self.question.param.update(object=prose(f"**{asked}**"), visible=bool(asked))
         self.knobs = {name: _knob(step, name) for name in step.knobs}
         self.answer.objects = [*_answer(step), *self.knobs.values()]
         self.measure.visible = step.check is not None
@@ -87,6 +85,7 @@ class Reader:
         self.forward.param.update(label="Next lesson" if last else "Next", disabled=last and last_lesson)
         self.back.disabled = place == Place()
         self.ready(step)
+        self._memory.reveal(end=False)
 
     def given(self, step: Step) -> float | None:
         """The prediction, None where there is none yet."""
@@ -130,6 +129,7 @@ class Reader:
             object=prose(f"**{found.reply}**{after}" if good else f"{found.reply}{after}"), visible=True
         )
         self.forward.variant = "contained" if found.sound else "outlined"
+        self._memory.reveal(end=True)
         return found
 
     def tell(self, words: str) -> None:
@@ -138,8 +138,10 @@ class Reader:
 
 
 def prose(text: str) -> str:
-    """Markdown whose formulas reach the browser as they are: Markdown would eat their backslashes and underscores."""
+    """Markdown whose formulas reach the browser as they are (it would eat their backslashes), with S_z as a subscript."""
     pieces = FORMULA.split(text.strip())
+    for index in range(0, len(pieces), 2):
+        pieces[index] = SUBSCRIPT.sub(r"\1<sub>\2</sub>", pieces[index])
     for index in range(1, len(pieces), 2):
         pieces[index] = re.sub(r"([\\_*])", r"\\\1", pieces[index]).replace("<", "&lt;").replace("\n", " ")
     return "".join(pieces)
@@ -151,7 +153,9 @@ def _answer(step: Step) -> list[Any]:
         return []
     if step.question.options:
         options = {option.text: index for index, option in enumerate(step.question.options)}
-        return [pmui.RadioBoxGroup(label="Your prediction", options=options, value=None, margin=(0, 10), **WIDE)]
+        choice = pmui.RadioBoxGroup(label="Your prediction", options=options, margin=(0, 10), size="small", **WIDE)
+        choice.value = None  # none is chosen: the constructor takes the first
+        return [choice]
     assert step.check is not None
     unit = MEASUREMENTS[step.check.measure].unit
     label = f"Your prediction ({unit})" if unit else "Your prediction"
