@@ -63,9 +63,11 @@ def hall_conductivity(
     chemical_potentials: Sequence[float] | torch.Tensor,
     twists: tuple[int, int] = (6, 6),
     temperature: float = 0.0,
+    relaxation: float = 0.0,
 ) -> torch.Tensor:
     """sigma_xy (B, M) in e^2/h at M chemical potentials, averaged over a mesh of boundary twists, float64.
 
+    ``relaxation``: rate eta of the carriers; (e_n - e_m)^2 + eta^2 takes the place of (e_n - e_m)^2.
     Quantized when every chemical potential lies in a gap and the mesh is fine (the error falls exponentially). Cost:
     one dense diagonalization of size 2N per replica and twist. Raises ValueError for a model without electrons or a
     lattice that is not planar.
@@ -81,9 +83,11 @@ def hall_conductivity(
     if mu.ndim != 1 or not bool(torch.isfinite(mu).all()):
         raise ValueError(f"chemical_potentials must be finite numbers (M,), got shape {tuple(mu.shape)}")
     Ensemble(temperature=temperature, chemical_potential=0.0)  # refuses a temperature below zero
+    if not (math.isfinite(relaxation) and relaxation >= 0):
+        raise ValueError(f"relaxation must be a rate >= 0, got {relaxation}")
     mesh = twist_mesh(check_twists(twists), 2, torch.float64, device)
     with torch.no_grad():
-        total = torch.stack([_curvature_sum(matrix, theta, mu, temperature) for theta in mesh]).mean(0)
+        total = torch.stack([_curvature_sum(matrix, theta, mu, temperature, relaxation) for theta in mesh]).mean(0)
     return total * 2 * math.pi / abs(np.linalg.det(lattice.periods))
 
 
@@ -98,13 +102,15 @@ def velocities(matrix: BlockMatrix, twists: torch.Tensor) -> tuple[torch.Tensor,
     return tuple(operators)
 
 
-def _curvature_sum(matrix: BlockMatrix, theta: torch.Tensor, mu: torch.Tensor, temperature: float) -> torch.Tensor:
-    """sum_{n != m} (f_n - f_m) Im[...] / (e_n - e_m)^2 at one twist, (B, M)."""
+def _curvature_sum(
+    matrix: BlockMatrix, theta: torch.Tensor, mu: torch.Tensor, temperature: float, relaxation: float
+) -> torch.Tensor:
+    """sum_{n != m} (f_n - f_m) Im[...] / {(e_n - e_m)^2 + eta^2} at one twist, (B, M)."""
     velocity_x, velocity_y = (v[:, 0] for v in velocities(matrix, theta[None]))
     levels, states = torch.linalg.eigh(matrix.to_dense(tuple(theta.tolist())))
     x, y = states.mH @ velocity_x @ states, states.mH @ velocity_y @ states
     gap = levels[:, :, None] - levels[:, None, :]
-    weight = torch.where(gap.abs() > DEGENERATE, (x * y.mT).imag / gap.square(), 0.0)
+    weight = torch.where(gap.abs() > DEGENERATE, (x * y.mT).imag / (gap.square() + relaxation**2), 0.0)
     filled = occupation(levels[:, None, :] - mu[:, None], temperature)
     # weight is antisymmetric: (f_n - f_m) may be written 2 f_n (1 - f_m), exactly zero between levels filled alike
     return 2 * ((filled @ weight) * (1 - filled)).sum(-1)
