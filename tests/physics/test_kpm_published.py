@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import engine
+from spinviz.published_kpm import published_force
 from tests import tolerances
-from tests.benchmarks.published_kpm import published_force
 
 
 @pytest.mark.parametrize(("moments", "probes"), [(20, 8), (100, 16), (400, 8)])
