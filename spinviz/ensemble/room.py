@@ -70,7 +70,8 @@ def fitting_batch(simulation: Simulation, plan: EnsemblePlan, workers: int, memb
         )
     if wanted is not None:
         return wanted
-    most = LARGEST_BATCH.get(device.type, LARGEST_BATCH_ELSEWHERE)
+    moving = torch.device(plan.settings.get("device", "cpu"))
+    most = LARGEST_BATCH.get(moving.type, LARGEST_BATCH_ELSEWHERE)
     return max(1, min(most, int(room // one), math.ceil(members / max(1, workers))))
 
 

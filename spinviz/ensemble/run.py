@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -57,7 +58,7 @@ def run_ensemble(
     began, path = time.perf_counter(), Path(out)
     if batch is not None and batch < 1:
         raise ValueError(f"batch must be a whole number of at least 1, got {batch}")
-    simulation = _checked(plan)
+    simulation = _checked(plan, remote=scheduler is not None)
     fitting_batch(simulation, plan, 1 if scheduler else workers, 1, batch)
     shapes = _shapes(simulation, plan)
     check_disk(path, 0 if path.exists() else file_bytes(plan, simulation.state.sites, shapes))
@@ -100,7 +101,10 @@ def _results(
     if scheduler is None and workers == 0:
         return here(description, work)
     if scheduler is None:
-        devices = range(torch.cuda.device_count()) if device.type == "cuda" else None
+        devices: Sequence[int] | None = None
+        if device.type == "cuda":  # every worker sees one GPU, and calls it "cuda"
+            devices = range(torch.cuda.device_count()) if device.index is None else [device.index]
+            description["settings"]["device"] = "cuda"
         scheduler = stack.enter_context(local_cluster(min(workers, len(work)), devices)).scheduler_address
     client = stack.enter_context(connected(scheduler))
     announce(f"Dask dashboard: {client.dashboard_link}")
@@ -117,8 +121,13 @@ def _missing(plan: EnsemblePlan, path: Path) -> list[tuple[int, int]]:
         return store.missing()
 
 
-def _checked(plan: EnsemblePlan) -> Simulation:
-    """The first member; every group of settings is built once, so that wrong ones are refused before the start."""
+def _checked(plan: EnsemblePlan, remote: bool) -> Simulation:
+    """The first member; every group of settings is built once, so that wrong ones are refused before the start.
+
+    ``remote``: workers are elsewhere, and this machine may lack their GPUs, so that it checks on the CPU.
+    """
+    if remote and "device" in plan.settings:
+        plan = dataclasses.replace(plan, settings={**plan.settings, "device": "cpu"})
     seen: set[str] = set()
     first: Simulation | None = None
     for point in range(len(plan)):

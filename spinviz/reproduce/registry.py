@@ -84,7 +84,7 @@ def reproduce(name: str, folder: Path, full: bool = False, say: Say = lambda tex
     seconds = time.perf_counter() - wall
     facts = {
         "paper": figure.paper, "shows": figure.shows, "version": "full" if full else "small",
-        "command": f"spinviz reproduce {name}{' --full' if full else ''} --out {folder.name}",
+        "command": f"spinviz reproduce {name}{' --full' if full else ''}",
         "seconds": round(seconds, 1), "processor_seconds": round(time.process_time() - processor, 1),
         "threads": torch.get_num_threads(), "spinviz_version": installed_version(), "torch": torch.__version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors", "made": datetime.now(UTC).strftime("%Y-%m-%d"),
