@@ -30,7 +30,8 @@ NO_WEBGL = """const context = HTMLCanvasElement.prototype.getContext;
 HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
   return kind.startsWith("webgl") ? null : context.call(this, kind, ...rest); };"""
 SLOW = "window.requestAnimationFrame = (draw) => setTimeout(() => draw(performance.now()), 150);"
-PIXELS = """canvas => { const copy = document.createElement("canvas"); [copy.width, copy.height] = [canvas.width, canvas.height];
+PIXELS = """canvas => { const copy = document.createElement("canvas");
+[copy.width, copy.height] = [canvas.width, canvas.height];
 const context = copy.getContext("2d"); context.drawImage(canvas, 0, 0); return copy.toDataURL(); }"""
 OpenMap = Callable[..., tuple[Page, SpinView]]
 

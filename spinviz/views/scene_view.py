@@ -1,0 +1,119 @@
+"""The texture in three dimensions, on demand: a button draws the present frame, sliders turn it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+from PIL import Image
+
+from engine.frame import Frame
+from spinviz.components.picture_tools import PictureTools
+from spinviz.views.download import csv_bytes
+from spinviz.views.view import View, size_text
+
+SIZE = (960, 720)
+MARKERS = {"Arrows": "arrow", "Spheres": "sphere"}
+LARGEST = 65_536  # sites: one picture of 256 x 256 arrows takes seconds
+HELP = (
+    "<b>Scene</b><p>Every spin as an arrow, or a sphere, where its site lies; the small ball shows all spins as points "
+    "of the unit sphere (order parameter space). Hue is the in-plane angle, white is +z, black is −z. The picture is "
+    "made on the server when you ask for it; it does not follow the run.</p>"
+)
+
+
+class SceneView(View):
+    """Drawn only when the button is pressed, or a slider is let go after that. ``close`` frees the drawing context.
+
+    Drawing has one thread of its own: it takes tenths of a second, loads VTK the first time, and a drawing context
+    belongs to the thread that made it.
+    """
+
+    def __init__(self, theme: str = "light") -> None:
+        self.theme = theme
+        self._frame: Frame | None = None
+        self._drawn: tuple[Frame, bytes] | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spinviz-scene")
+        small: dict[str, Any] = {"size": "small", "margin": (2, 8)}
+        self.button = pmui.Button(label="Draw this moment", icon="view_in_ar", variant="outlined", **small)
+        self.marker = pmui.Select(label="Sites as", options=list(MARKERS), value="Arrows", width=110, **small)
+        self.azimuth = pmui.FloatSlider(label="Azimuth (°)", start=-180, end=180, step=5, value=20, **small)
+        self.elevation = pmui.FloatSlider(label="Elevation (°)", start=0, end=90, step=5, value=35, **small)
+        self.message = pn.pane.HTML("", margin=(0, 8), styles={"font-size": "12px"})
+        self.image = pn.pane.PNG(None, alt_text="Scene: nothing drawn yet", sizing_mode="scale_both", min_height=120)
+        self.tools = PictureTools(self.file, title="scene", help=HELP)
+        controls = pmui.Row(
+            self.button, self.marker, self.azimuth, self.elevation, margin=0, sizing_mode="stretch_width"
+        )
+        self.panel = pn.Column(self.tools, controls, self.message, self.image, sizing_mode="stretch_both", margin=0)
+        self.button.on_click(self.draw)
+        self.marker.param.watch(self._again, "value")
+        for slider in (self.azimuth, self.elevation):
+            slider.param.watch(self._again, "value_throttled")
+
+    def show(self, frame: Frame) -> None:
+        """Keep this frame: it is drawn when asked for."""
+        self._frame = frame
+
+    async def draw(self, event: Any = None) -> None:
+        """Draw the newest frame. What cannot be drawn is said."""
+        frame = self._frame
+        if frame is None:
+            self.message.object = "There is nothing to draw yet."
+            return
+        if frame.spin.shape[1] > LARGEST:
+            self.message.object = (
+                f"The scene is drawn up to {LARGEST:,} sites; this lattice has {frame.spin.shape[1]:,}."
+            )
+            return
+        self.message.object = "Drawing …"
+        options = {"marker": MARKERS[self.marker.value], "page": self.theme}
+        angles = (float(self.azimuth.value), float(self.elevation.value))
+        try:
+            data = await asyncio.get_running_loop().run_in_executor(self._thread, _png, frame, angles, options)
+        except (RuntimeError, ImportError) as error:
+            self.message.object = f"The scene cannot be drawn: {error}"
+            return
+        self._drawn = frame, data
+        self.image.object = data
+        self.image.alt_text = (
+            f"{self.marker.value} on the {size_text(frame.lattice)} at time {float(frame.time[0]):.4g}, seen from "
+            f"azimuth {angles[0]:.0f}° and elevation {angles[1]:.0f}°; unit sphere of all spins"
+        )
+        self.message.object = f"t = {float(frame.time[0]):.4g}"
+
+    def file(self, kind: str) -> bytes:
+        """What is drawn as "png", or as "csv": position and spin of every site."""
+        if self._drawn is None:
+            raise ValueError("there is no scene to download yet; draw one first")
+        frame, data = self._drawn
+        if kind == "png":
+            return data
+        if kind == "svg":
+            raise ValueError("the scene is a picture of pixels; download it as PNG")
+        spin, positions = frame.spin[0], frame.lattice.positions
+        columns = {f"{'xyz'[k]} (a)": positions[:, k] for k in range(frame.lattice.dimension)}
+        return csv_bytes({**columns, **{f"S{'xyz'[k]}": np.asarray(spin[:, k]) for k in range(3)}})
+
+    def close(self) -> None:
+        """End the drawing thread."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _again(self, event: Any) -> None:
+        if self._drawn is not None:
+            await self.draw()
+
+
+def _png(frame: Frame, angles: tuple[float, float], options: dict[str, Any]) -> bytes:
+    """A scene as PNG. VTK is loaded here: no page waits for it that does not draw."""
+    from spinviz.scene import Camera, picture
+
+    pixels = picture(frame, SIZE, camera=Camera(*angles), **options)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
