@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from spinviz.cli_bench import add_bench
 from spinviz.cli_ensemble import add_ensemble
 from spinviz.cli_learning import add_learning, force
 from spinviz.cli_reproduce import add_reproduce
@@ -57,6 +58,7 @@ def build_parser() -> Parser:
     add_learning(commands)
     add_ensemble(commands, count, vector, mesh, names, device)
     add_reproduce(commands)
+    add_bench(commands, count, names, device)
     return parser
 
 

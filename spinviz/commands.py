@@ -25,7 +25,7 @@ from engine.io.vtk import write_vtk
 from engine.presets import PRESETS, preset
 from engine.simulation import Simulation
 from engine.state import SpinState
-from spinviz import cli_ensemble, cli_reproduce, commands_learning
+from spinviz import cli_bench, cli_ensemble, cli_reproduce, commands_learning
 from spinviz.headless import FrameWriter, Recorded, asked_to_stop, record
 from spinviz.limits import FOLDER_VARIABLE, SESSIONS_VARIABLE, SIZE_VARIABLE
 from spinviz.movie import MovieWriter
@@ -146,7 +146,7 @@ def serve_options(arguments: Namespace) -> tuple[list[str], dict[str, str]]:
 COMMANDS = {
     "run": run, "resume": resume, "movie": movie, "export": export, "info": info, "serve": serve,
     "dataset": commands_learning.dataset, "train": commands_learning.train, "evaluate": commands_learning.evaluate,
-    "ensemble": cli_ensemble.ensemble, "reproduce": cli_reproduce.reproduce,
+    "ensemble": cli_ensemble.ensemble, "reproduce": cli_reproduce.reproduce, "bench": cli_bench.bench,
 }  # fmt: skip
 
 
