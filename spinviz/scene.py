@@ -38,7 +38,7 @@ INSET = (0.77, 0.995, 0.985)  # left, right, top of the unit sphere, shares of t
 BACKGROUND = "grid"  # of the page's colours: neither white nor black, so that both are seen
 POINT_SHARE = 1 / 110  # size of a spin on the unit sphere, of the picture's height
 STEEP = 89.0  # degrees: from above, north is up
-LIGHT = {"ambient": 0.4, "diffuse": 0.6, "specular": 0.0}
+LIGHT: dict[str, Any] = {"ambient": 0.4, "diffuse": 0.6, "specular": 0.0}
 
 Points = npt.NDArray[np.float32]
 
@@ -107,10 +107,11 @@ class Scene:
         self._page, self._text = PAGE[page], text
         self._positions = scene_positions(lattice)
         drawn = [samples * length for length in self.size]
-        self._plotter = pv.Plotter(
+        self._plotter: Any = pv.Plotter(
             off_screen=True, window_size=drawn, shape=(1, 2 if inset else 1), border=False, lighting="none"
         )
-        self._plotter.render_window.SetMultiSamples(0)  # in software they cost eight times the picture
+        window: Any = self._plotter.render_window
+        window.SetMultiSamples(0)  # in software they cost eight times the picture
         self._fill_main()
         self._inset: Any = self._fill_inset(int(width), int(height)) if inset else None
         self.look(camera or Camera())
@@ -185,7 +186,7 @@ class Scene:
         everywhere = faces[None] + corners * np.arange(sites)[:, None, None]
         cells = np.concatenate([np.full((sites * len(faces), 1), 3), everywhere.reshape(-1, 3)], axis=1)
         points = (self._positions[:, None] + self._template).reshape(-1, 3)
-        self._mesh = pv.PolyData(points, cells.ravel())
+        self._mesh: Any = pv.PolyData(points, cells.ravel())
         self._mesh.point_data["Normals"] = np.tile(self._normals, (sites, 1))
         self._mesh.point_data.active_normals_name = "Normals"
         self._mesh.point_data["colour"] = np.zeros((sites * corners, 3), dtype=np.uint8)

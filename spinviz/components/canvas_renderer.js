@@ -51,15 +51,36 @@ class CanvasRenderer {
 function pixelMap(view, message) {
   const [width, height] = view.size;
   const map = new Int32Array(width * height);
-  const pick = message.mode === "triangles" ? triangleAt : nearestSite;
   const [left, bottom, step] = [view.left, view.bottom, 1 / view.scale];
+  const fill = message.mode === "triangles" || message.cut === "parallelogram" ? anyRow : siteRow;
   for (let row = 0; row < height; row++) {
-    const y = bottom + (height - row - 0.5) * step;
-    for (let column = 0; column < width; column++) {
-      map[row * width + column] = pick(left + (column + 0.5) * step, y, message);
-    }
+    fill(map, row * width, width, left + step / 2, bottom + (height - row - 0.5) * step, step, message);
   }
   return map;
+}
+
+// One row of pixels from x on, in steps.
+function anyRow(map, start, width, x, y, step, message) {
+  const pick = message.mode === "triangles" ? triangleAt : nearestSite;
+  for (let column = 0; column < width; column++) map[start + column] = pick(x + column * step, y, message);
+}
+
+// The same for sites of a torus, three times as quick: only the two nearest rows of sites compete.
+function siteRow(map, start, width, x, y, step, message) {
+  const [L1, L2] = message.shape;
+  const triangular = message.kind === "triangular";
+  const below = triangular ? Math.floor(y / ROOT3_2) : Math.round(y);
+  const [lean, steep] = triangular ? [below / 2, (below + 1) / 2] : [0, 0];
+  const [lower, upper] = [modulo(below, L2), modulo(below + 1, L2)];
+  const down = (y - below * ROOT3_2) ** 2, up = triangular ? (y - (below + 1) * ROOT3_2) ** 2 : Infinity;
+  for (let column = 0; column < width; column++) {
+    const near = x + column * step - lean, far = x + column * step - steep;
+    const n = Math.round(near), m = Math.round(far);
+    const first = !triangular || (near - n) * (near - n) + down <= (far - m) * (far - m) + up;
+    let cell = (first ? n : m) % L1;
+    if (cell < 0) cell += L1;
+    map[start + column] = cell * L2 + (first ? lower : upper);
+  }
 }
 
 function discMap(view, message) {
