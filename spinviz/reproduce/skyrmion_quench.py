@@ -3,7 +3,7 @@
 Small lattice: S(q, t), averaged over starts, by the learned force and by exact diagonalization from the same random spins.
 Large lattice: learned alone; M(t) is the mean of S within 0.1 of a peak, L(t) = 2 pi / width of the peaks. Paper 002 sees
 three stages: slow, M and L proportional to t, arrested. Its times are in units of 1/J; ours are hbar/t1 (J = 0.5: twice
-as long). The exponent is fitted between the times at which ln M has made 20 % and 80 % of its way.
+as long). Each exponent is fitted between the times at which ln M, or ln L, has made 20 % and 80 % of its way.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def make(full: bool, say: Say) -> Made:
     say(f"learned, {settings['large']} x {settings['large']}")
     order, spin = _history(load_force(NETWORK, large), large, start, large_steps, say)
     time = TIME_STEP * np.array(large_steps)
-    window = _rise(time, order[..., 0])
-    growths = {name: growth_exponent(time, order[..., i], window) for i, name in enumerate(("M", "L"))}
+    growths = {
+        name: growth_exponent(time, order[..., i], _rise(time, order[..., i])) for i, name in enumerate(("M", "L"))
+    }
     score, agreement = _agreement(learned_maps[:, 1:], exact_maps[:, 1:])
     sheet, axes = panels(2, 4)
     _draw_maps(axes, lattice, learned_maps, exact_maps, steps)
@@ -69,7 +70,7 @@ def make(full: bool, say: Say) -> Made:
     numbers = {
         "small": {"steps": steps, "learned": learned_maps.mean(0), "exact": exact_maps.mean(0),
                   "difference_over_error": score},
-        "large": {"time": time, "M": mean_and_error(order[..., 0]), "L": mean_and_error(order[..., 1])},
+        "large": {"time": time, "M": order[..., 0], "L": order[..., 1]},
     }  # fmt: skip
     return Made(sheet, numbers, _compared(score, agreement, growths, order),
                 {**settings, "network": NETWORK, "field": FIELD, "damping": DAMPING, "time_step": TIME_STEP},
@@ -98,7 +99,7 @@ def _history(
 
 
 def _rise(time: np.ndarray, order: np.ndarray) -> tuple[float, float]:
-    """Times between which ln M makes 20 % to 80 % of its way; at least 4 points."""
+    """Times between which the logarithm of the mean makes 20 % to 80 % of its way; at least 4 points."""
     share = np.log(np.maximum.accumulate(order.mean(0)))
     share = (share - share[0]) / (share[-1] - share[0])
     low, high = (int(np.searchsorted(share, part)) for part in (0.2, 0.8))
