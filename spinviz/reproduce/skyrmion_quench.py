@@ -2,8 +2,8 @@
 
 Small lattice: S(q, t), averaged over starts, by the learned force and by exact diagonalization from the same random spins.
 Large lattice: learned alone; M(t) is the mean of S within 0.1 of a peak, L(t) = 2 pi / width of the peaks. Paper 002 sees
-three stages: slow, M and L proportional to t, arrested. Its times are in units of 1/J; ours are hbar/t1 (J = 0.5: twice
-as long). Each exponent is fitted between the times at which ln M, or ln L, has made 20 % and 80 % of its way.
+three stages: slow, M and L proportional to t, arrested. Its times are in units of 1/(gamma J S), ours in
+hbar/t1; exponents do not care. Each exponent is fitted between the times at which ln M, or ln L, has made 20 % and 80 % of its way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.models import Zeeman
 from engine.noise import Noise
 from engine.observables import peak_length, peak_order, structure_factor
 from engine.state import SpinState
-from engine.statistics import Growth, growth_exponent, mean_and_error
+from engine.statistics import Growth, growth_exponent
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
 from spinviz.reproduce.networks import exact_force
