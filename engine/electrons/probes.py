@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from engine.lattice import Lattice
+from engine.lattice import PRIMITIVE_VECTORS, Lattice
 from engine.noise import Noise
 
 PROBE_STREAM = 1
@@ -78,14 +80,50 @@ class RandomPhase(Probes):
 
 @dataclass(frozen=True)
 class Coloured(Probes):
-    """``count`` columns = colours x spin components x draws, coloured by distance."""
+    """``count`` columns = colours x spin components x draws, coloured by distance.
+
+    covariant : the same phases for every spin component. R then commutes with a rotation of all electron spins, so the
+        estimated force turns with the spins, exactly, and the largest part of the noise, that of the electrons without
+        spins, which differs between the components otherwise, is gone at no cost.
+
+    Transverse error of one estimate, skyrmion electrons (J = 0.5, mu = -3.5), random spins, T = 0.01, against the
+    exact trace with the same moments, 24 x 24:
+
+        columns (colour distance)    32 (4)    72 (6)    128 (8)   288 (12)   512
+        independent phases           173 %               56 %
+        covariant                    92 %      55 %      33 %      17 %       12 %
+
+    Tried as well, at 128 columns: conjugate phases for the two components 40 %, one real sign for both 44 %, the mean of
+    two draws 24 % (so a finer colouring is the better use of columns; two antithetic draws are a finer colouring). As
+    control variates with the same probes and known exact answers: electrons with half the coupling 11 to 16 %, electrons
+    at T = 0.03 3 %. The latter must be known themselves: estimated with columns of their own, level by level, each with
+    the moments it needs, the best division of work came to half the error of plain columns at equal cost, and to nothing
+    beyond 300 columns; it is not kept.
+    """
 
     count: int
     seed: int = 0
     draws: int = 1
+    covariant: bool = False
 
     def __post_init__(self) -> None:
         _check(self.count, self.draws, self.seed)
+
+    @classmethod
+    def at_distance(cls, lattice: Lattice, distance: float, components: int = 2, **options: Any) -> Coloured:
+        """The fewest columns with equal colours at least ``distance`` apart on a regular lattice.
+
+        Raises ValueError for a lattice without a colouring by translations or a distance that is not positive.
+        """
+        if not lattice.is_regular or not distance > 0:
+            raise ValueError(
+                f"expected a square or triangular lattice and a distance > 0, got {lattice.kind}, {distance}"
+            )
+        for colours in range(1, lattice.sites):
+            found = _best_sublattice(lattice.kind, lattice.shape, colours)
+            if found is not None and found[0] >= distance - 1e-9:
+                return cls(colours * components * options.get("draws", 1), **options)
+        return cls(lattice.sites * components * options.get("draws", 1), **options)
 
     def columns(self, lattice: Lattice, components: int) -> int:
         colours, rest = divmod(self.count // self.draws, components)
@@ -99,7 +137,8 @@ class Coloured(Probes):
     def block(self, lattice: Lattice, components: int, step: int, twist: int, draw: int, span: slice) -> np.ndarray:
         columns = self.columns(lattice, components)
         colours = colouring(lattice, columns // components)
-        phases = _phases(self.seed, step, twist, draw, (lattice.sites, components))
+        phases = _phases(self.seed, step, twist, draw, (lattice.sites, 1 if self.covariant else components))
+        phases = np.broadcast_to(phases, (lattice.sites, components))
         out = np.zeros((lattice.sites, components, columns), dtype=np.complex64)
         for component in range(components):
             out[np.arange(lattice.sites), component, colours * components + component] = phases[:, component]
@@ -125,17 +164,24 @@ def colouring(lattice: Lattice, colours: int) -> np.ndarray:
     """
     if colours >= lattice.sites:
         return np.arange(lattice.sites)
-    best = None
-    if lattice.is_regular:
-        for a, shift, b in _sublattices(colours, lattice.shape):
-            distance = _minimum_distance(np.array([[a, shift], [0, b]]) @ lattice.primitive_vectors)
-            if best is None or distance > best[0] + 1e-9:
-                best = (distance, a, shift, b)
+    best = _best_sublattice(lattice.kind, lattice.shape, colours)
     if best is None:
         return _greedy_colouring(lattice, colours)
     _, a, shift, b = best
     n1, n2 = lattice.cells.T
     return (n1 % a) * b + (n2 - shift * (n1 // a)) % b
+
+
+@lru_cache(maxsize=4096)
+def _best_sublattice(kind: str, shape: tuple[int, ...], index: int) -> tuple[float, int, int, int] | None:
+    """Minimum distance and Hermite normal form (a, shift, b) of the best sublattice, or None if none fits."""
+    best = None
+    if kind in PRIMITIVE_VECTORS:
+        for a, shift, b in _sublattices(index, shape):
+            distance = _minimum_distance(np.array([[a, shift], [0, b]]) @ PRIMITIVE_VECTORS[kind])
+            if best is None or distance > best[0] + 1e-9:
+                best = (distance, a, shift, b)
+    return best
 
 
 def _sublattices(index: int, shape: tuple[int, ...]) -> list[tuple[int, int, int]]:
