@@ -3,7 +3,7 @@
 Small lattice: S(q, t), averaged over starts, by the learned force and by exact diagonalization from the same random spins.
 Large lattice: learned alone; M(t) is the mean of S within 0.1 of a peak, L(t) = 2 pi / width of the peaks. Paper 002 sees
 three stages: slow, M and L proportional to t, arrested. Its times are in units of 1/(gamma J S), ours in
-hbar/t1; exponents do not care. Each exponent is fitted between the times at which ln M, or ln L, has made 20 % and 80 % of its way.
+hbar/t1; exponents do not care. Each is fitted between the times at which ln M, or ln L, has made 20 % and 80 % of its way.
 """
 
 from __future__ import annotations
