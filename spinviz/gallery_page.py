@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -232,6 +232,7 @@ class GalleryPage:
         self.slider.param.watch(lambda event: locked(self.show, schedule=True), "value")
         self.speed.param.watch(lambda event: self._set_speed(), "value")
         self.play.on_click(lambda event: self.toggle())
+        self.file._process_chunk = limited(self.file, LARGEST_UPLOAD)  # what the browser promises is no protection
         self.file.param.watch(lambda event: locked(self._take, schedule=True), "value")
 
     def _set_speed(self) -> None:
@@ -266,6 +267,25 @@ class GalleryPage:
         pictures = pmui.Row(left, self.side, self.compared, sizing_mode="stretch_both", margin=0)
         return pmui.Column(self.message, transport, pictures, sizing_mode="stretch_both", margin=0, min_height=560,
                            styles={"height": "calc(100vh - 84px)"})  # fmt: skip
+
+
+def limited(widget: Any, largest: int) -> Callable[[dict[str, Any]], None]:
+    """The widget's own way to take a piece of a file, but for no more than ``largest`` bytes held at once.
+
+    Beyond, everything held is dropped and ValueError is raised (in the server's log; our browser refuses before it sends).
+    """
+    taken = widget._process_chunk
+
+    def take(piece: dict[str, Any]) -> None:
+        held = sum(len(part) for file in widget._file_buffer.values() for part in file["chunks"].values())
+        held += sum(len(file["value"]) for file in widget._buffer)
+        if held + len(piece["data"]) > largest:
+            widget._file_buffer.clear()
+            widget._buffer.clear()
+            raise ValueError(f"an upload of more than {largest} bytes was sent; it is dropped")
+        taken(piece)
+
+    return take
 
 
 def flat(height: int) -> dict[str, Any]:

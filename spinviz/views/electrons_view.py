@@ -20,7 +20,7 @@ from spinviz.views.view import MUTED, map_message, plain_figure, size_text
 DENSITY_MAP = colour_map(("#081d58", "#225ea8", "#41b6c4", "#c7e9b4", "#ffffd9"))
 FLAT = 1e-4  # electrons per site: less variation than this is drawn as none
 WEAKEST = 0.05  # of the largest current; weaker ones are left out
-SMALLEST = 1e-5  # t1/hbar; below lies the rounding of single precision
+SMALLEST = 1e-5  # t1; currents and torques below are the rounding of single precision
 MOST_ARROWS = 4000
 BINS = 40
 
@@ -62,7 +62,7 @@ class ElectronsView:
         ].title.text = f"μ = {study.chemical_potential:.3f} t₁, {2 * study.filling:.3f} electrons per site".replace(
             "-", "−"
         )
-        counts, edges = np.histogram(study.torque, BINS, range=(0, max(float(study.torque.max()), 1e-9)))
+        counts, edges = np.histogram(study.torque, BINS, range=(0, max(float(study.torque.max()), SMALLEST)))
         self._bars.data = {"left": edges[:-1], "right": edges[1:], "count": counts.astype(np.float64)}
         rms = float(np.sqrt(np.mean(study.torque**2)))
         self.figures["torque"].title.text = f"rms {rms:.3g} t₁"
@@ -77,8 +77,9 @@ class ElectronsView:
         if name == "density_of_states":
             return csv_bytes({"E (t1)": study.energies, "states per site and t1": study.states})
         if name == "hall_conductivity":
-            hall = study.hall if study.hall is not None else []
-            return csv_bytes({"mu (t1)": study.potentials if study.hall is not None else [], "sigma_xy (e^2/h)": hall})
+            if study.hall is None:
+                raise ValueError("there is no Hall conductivity on random sites")
+            return csv_bytes({"mu (t1)": study.potentials, "sigma_xy (e^2/h)": study.hall})
         if name == "torque":
             return csv_bytes({"site": np.arange(len(study.torque)), "torque (t1)": study.torque})
         if name == "bond_current":

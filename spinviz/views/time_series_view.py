@@ -30,13 +30,13 @@ class TimeSeriesView(View):
         self._source = ColumnDataSource({name: np.empty(0) for name in COLUMNS})
         self._last = math.inf
         colours = LINES["light"]
-        charge = plain_figure("Topological charge Q", x_axis_label="time (ħ/t₁)")
+        charge = plain_figure("Charge Q", x_axis_label="time (ħ/t₁)")
         charge.step("time", "charge", source=self._source, line_color=colours[1], line_width=2, mode="after")
-        magnet = plain_figure("|M| (blue), Mz (green)", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
+        magnet = plain_figure("|M| blue, Mz green", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
         curve = {"source": self._source, "line_width": 2}
         magnet.line("time", "magnetization", line_color=colours[0], **curve)
         magnet.line("time", "along_field", line_color=colours[2], **curve)
-        energy = plain_figure("Energy per site (t₁)", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
+        energy = plain_figure("Energy / site (t₁)", x_axis_label="time (ħ/t₁)", x_range=charge.x_range)
         energy.line("time", "energy", line_color=colours[3], **curve)
         self._cursor = Span(dimension="height", location=None, line_color=MUTED, line_width=1.5, line_dash="dotted")
         for plot in (charge, magnet, energy):

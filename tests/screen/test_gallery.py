@@ -17,6 +17,7 @@ from spinviz.electron_study import Request, prepared, studied
 from spinviz.electrons_page import ElectronsPage, StudyWorker
 from spinviz.gallery_page import FOLDER_VARIABLE, NONE, GalleryPage, offered, recordings_folder
 from spinviz.recorded_run import run_of_trajectory
+from spinviz.upload import LARGEST_UPLOAD
 from tests.tolerances import HALL_TETRAHEDRAL, SYMMETRY
 
 SHIPPED_BYTES = 3_000_000
@@ -100,6 +101,17 @@ def test_an_upload_is_shown_and_a_wrong_one_changes_nothing(gallery: GalleryPage
     folder = gallery._folder
     gallery.close()
     assert not folder.exists()
+
+
+def test_the_server_holds_no_more_of_an_upload_than_it_takes(gallery: GalleryPage) -> None:
+    """Whatever a browser sends: pieces beyond the limit drop the whole file."""
+    widget = gallery.file
+    piece = {"name": "big.h5", "total_chunks": 5, "mime_type": "", "data": bytes(LARGEST_UPLOAD // 3)}
+    for chunk in (1, 2, 3):
+        widget._process_chunk({**piece, "chunk": chunk})
+    with pytest.raises(ValueError, match="dropped"):
+        widget._process_chunk({**piece, "chunk": 4})
+    assert not widget._file_buffer and not widget._buffer
 
 
 def test_tetrahedral_order_has_a_quantized_hall_conductivity() -> None:
