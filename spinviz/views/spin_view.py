@@ -8,6 +8,8 @@ import numpy as np
 
 from engine.frame import Frame
 from spinviz.components import LatticeMap
+from spinviz.theme import spin_colours
+from spinviz.views.download import csv_bytes, lattice_picture
 from spinviz.views.view import View, map_message, size_text
 
 READ = {"force": ("F", "t₁")}  # observables per site that are read beside the spin, their letter and unit
@@ -51,6 +53,16 @@ class SpinView(View):
         self.panel.label = text
         self._observed = frame
         self._read()
+
+    def file(self, kind: str) -> bytes:
+        """What is shown as "csv" (position and spin of every site), "png" or "svg" (all of it, without arrows)."""
+        if self._shown is None:
+            raise ValueError("there is no texture to download yet; wait until something is shown")
+        lattice, spin = self._shown.lattice, self._shown.spin[0]
+        if kind != "csv":
+            return lattice_picture(kind, lattice, spin_colours(spin))
+        columns = {f"{'xyz'[k]} (a)": lattice.positions[:, k] for k in range(lattice.dimension)}
+        return csv_bytes({**columns, **{f"S{'xyz'[k]}": spin[:, k] for k in range(3)}})
 
     def _read(self) -> None:
         """Send what is read at a site, while somebody reads."""

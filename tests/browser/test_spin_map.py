@@ -294,6 +294,18 @@ def test_without_a_tool_nothing_is_picked_and_nonsense_is_left_out() -> None:
     assert picks == [Pick(15, "down", True, "flip")]
 
 
+@pytest.mark.parametrize("lattice", [triangular(4, 5), random_sites(9)], ids=lambda one: one.kind)
+def test_the_texture_can_be_taken_away(lattice: Lattice) -> None:
+    view, spin = SpinView(), texture(lattice)
+    with pytest.raises(ValueError, match="no texture to download yet"):
+        view.file("csv")
+    view.show(Frame(0, np.zeros(1), spin[None], lattice))
+    table = np.genfromtxt(io.BytesIO(view.file("csv")), delimiter=",", skip_header=1)
+    np.testing.assert_allclose(table, np.concatenate([lattice.positions, spin], axis=1), rtol=1e-5, atol=1e-6)
+    assert b"<svg" in view.file("svg")[:200]
+    assert Image.open(io.BytesIO(view.file("png"))).size[0] > 100
+
+
 @pytest.mark.parametrize("shape", [(4, 2), (2, 4, 3)])
 def test_a_reading_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"needs the shape \(N,\) or \(N, 3\)"):
