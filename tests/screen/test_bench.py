@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spinviz import bench
+from spinviz import bench, bench_rows
 from spinviz.cli import main
 
 MACHINE = bench.Machine(operations=1e11, bandwidth=1e10)
@@ -26,7 +26,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
 def row(method: str, folder: Path, size: int = 6, **changes: Any) -> dict[str, Any]:
     plan = dataclasses.asdict(bench.Plan(seconds=0.05, moments=200, probes=16)) | changes
     request = {"plan": plan, "size": size, "device": "cpu", "folder": str(folder), "method": method}
-    return bench.measure(request | {"machine": dataclasses.asdict(MACHINE)})
+    return bench_rows.measure(request | {"machine": dataclasses.asdict(MACHINE)})
 
 
 @pytest.mark.parametrize("method", [*bench.SOLVERS, "classical", "bp"])
@@ -44,7 +44,7 @@ def test_a_row_has_all_its_fields(measured: dict[str, dict[str, Any]], method: s
 
 def test_errors_are_those_of_the_methods(measured: dict[str, dict[str, Any]]) -> None:
     error = {name: found["error"] for name, found in measured.items() if name != "reference"}
-    assert error["ed"] < 1e-4 and error["poles"] < 10 * bench.POLE_TOLERANCE  # float32; gain of a force over f
+    assert error["ed"] < 1e-4 and error["poles"] < 10 * bench_rows.POLE_TOLERANCE  # float32; gain of a force over f
     assert error["ed"] < error["kpm"] < error["kpm-coloured"]
     assert error["published"] == pytest.approx(error["kpm-coloured"], rel=1e-3)  # the same probes
     assert 0.05 < error["bp"] < 0.6
@@ -66,7 +66,7 @@ def test_what_takes_too_long_or_too_much_memory_is_refused(tmp_path: Path, monke
     assert slow["forces_per_second"] is None and "raise --limit above" in slow["skipped"]
     quick = row("bp", tmp_path)
     assert quick["error"] is None and "not affordable: about" in quick["reference"]
-    monkeypatch.setattr(bench, "_free_memory", lambda device: 1.0)
+    monkeypatch.setattr(bench_rows, "_free_memory", lambda device: 1.0)
     assert "GiB are free on cpu" in row("ed", tmp_path)["skipped"]
     assert tuple(slow) == bench.FIELDS
 
