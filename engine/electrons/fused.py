@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -49,7 +50,9 @@ class FusedRecursion(Recursion):
         self.vectors_, units = _packed(probes, self.real)
         self.blocks = units // groups
         self.group = np.repeat(np.arange(groups), self.blocks)
-        hopping = _hopping(matrix.lattice, matrix.bond, scaled.phases, 2 / scaled.half_width, self.real)
+        bond, phases = (x.detach().cpu().numpy().tobytes() for x in (matrix.bond.double(), scaled.phases))
+        kind = str(scaled.phases.dtype).removeprefix("torch.")
+        hopping = _hopping(matrix.lattice, bond, phases, kind, 2 / scaled.half_width, self.real)
         onsite = _pauli(matrix.onsite, scaled.centre, 2 / scaled.half_width, self.real)
         replica, twist = scaled.replica.numpy()[self.group], scaled.twist.numpy()[self.group]
         self.problem = (onsite, replica, hopping, twist, SIGNS.astype(self.real).ravel())
@@ -111,11 +114,9 @@ def _packed(probes: Sequence[np.ndarray], real: np.dtype) -> tuple[np.ndarray, i
     packed = aligned((len(probes) * blocks, 2, LANES * sites), real)
     view = packed.reshape(len(probes), blocks, 2, sites, 2, 2, COLUMNS)
     for group, block in enumerate(probes):
-        for k in range(blocks):
-            part = block[:, :, k * COLUMNS : (k + 1) * COLUMNS]
-            view[group, k, 0, :, :, 0, : part.shape[2]] = part.real
-            view[group, k, 0, :, :, 1, : part.shape[2]] = part.imag
-            view[group, k, 0, ..., part.shape[2] :] = 0
+        filled = np.pad(block, ((0, 0), (0, 0), (0, blocks * COLUMNS - columns)))
+        parts = filled.view(block.real.dtype).reshape(sites, 2, blocks, COLUMNS, 2)
+        view[group, :, 0] = parts.transpose(2, 0, 1, 4, 3)
     return packed, len(probes) * blocks
 
 
@@ -133,9 +134,14 @@ def _onsite_blocks(sums: np.ndarray) -> np.ndarray:
     return np.stack([up + 0j, across, across.conj(), down + 0j], -1).reshape(*up.shape, 2, 2)
 
 
-def _hopping(lattice: Lattice, bond: torch.Tensor, twists: torch.Tensor, scale: float, real: np.dtype) -> Hopping:
-    """Table of 2X between sites for the phases (K, E) of some twists."""
-    amplitude, phases = scale * bond.detach().double().numpy(), twists.numpy().astype(np.complex128)
+@lru_cache(maxsize=8)
+def _hopping(lattice: Lattice, bond: bytes, twists: bytes, kind: str, scale: float, real: np.dtype) -> Hopping:
+    """Table of 2X between sites for the phases (K, E) of some twists; along a trajectory it is always the same.
+
+    ``bond`` and ``twists`` are given as bytes (float64, and complex numbers of ``kind``), which can be compared.
+    """
+    amplitude = scale * np.frombuffer(bond)
+    phases = np.frombuffer(twists, dtype=kind).reshape(-1, len(lattice.bonds)).astype(np.complex128)
     turned = np.abs(phases - 1).max(0) > 0
     kept = amplitude != 0
     straight = _runs(lattice, kept & ~turned, amplitude)

@@ -87,18 +87,20 @@ class Coloured(Probes):
         spins, which differs between the components otherwise, is gone at no cost.
 
     Transverse error of one estimate, skyrmion electrons (J = 0.5, mu = -3.5), random spins, T = 0.01, against the
-    exact trace with the same moments, 24 x 24:
+    exact trace (48 x 48: M = 500 against 1000; 24 x 24: M = 400):
 
-        columns (colour distance)    32 (4)    72 (6)    128 (8)   288 (12)   512
-        independent phases           173 %               56 %
-        covariant                    92 %      55 %      33 %      17 %       12 %
+        columns (colour distance)         32 (4)    72 (6)    128 (8)   288 (12)   512 (16)   1152 (24)
+        48 x 48, independent phases                           53 %      21 %       12 %       5.4 %
+        48 x 48, covariant                                    35 %      19 %       11 %       5.1 %
+        24 x 24, independent phases       173 %               56 %
+        24 x 24, covariant                92 %      55 %      33 %      17 %       12 %
 
-    Tried as well, at 128 columns: conjugate phases for the two components 40 %, one real sign for both 44 %, the mean of
-    two draws 24 % (so a finer colouring is the better use of columns; two antithetic draws are a finer colouring). As
-    control variates with the same probes and known exact answers: electrons with half the coupling 11 to 16 %, electrons
-    at T = 0.03 3 %. The latter must be known themselves: estimated with columns of their own, level by level, each with
-    the moments it needs, the best division of work came to half the error of plain columns at equal cost, and to nothing
-    beyond 300 columns; it is not kept.
+    Tried at 48 x 48 and not kept: conjugate phases for the two components (41, 22 % at 128, 288 columns), one real sign for
+    both (45, 24 %). At 24 x 24 and 128 columns: the mean of two draws 24 % where 288 columns of one give 17 %, so that
+    columns are best spent on a finer colouring; antithetic draws are one. Control variates with the same probes and
+    exactly known answers: half the coupling 11 to 16 %, T = 0.03 in place of 0.01 3 %: most of the noise belongs to the
+    smooth part of the Fermi function, which needs few moments. Estimating that part with more columns, level by level,
+    should halve the error at equal cost by the noise measured of each level; it is not built.
     """
 
     count: int

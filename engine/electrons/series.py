@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 from engine.block_matrix import BlockMatrix
+from engine.lattice import PRIMITIVE_VECTORS
 
 DISPERSION_GRID = 256
 BOUND_QUANTUM = 1.0 / 64.0  # bounds are rounded outwards, so that they do not move under small changes of the spins
@@ -92,9 +94,18 @@ def spectral_bounds(matrix: BlockMatrix) -> tuple[float, float]:
     The hopping of a translation-invariant lattice is bounded by its dispersion, any other by Gershgorin's row sums.
     """
     low, high = _dispersion_bounds(matrix) or _row_sum_bounds(matrix)
-    norm = float(torch.linalg.matrix_norm(matrix.onsite.to(torch.complex128), ord=2).amax())
+    norm = _largest_norm(matrix.onsite)
     low, high = low - norm * 1.005, high + norm * 1.005
     return math.floor(low / BOUND_QUANTUM - 0.5) * BOUND_QUANTUM, math.ceil(high / BOUND_QUANTUM + 0.5) * BOUND_QUANTUM
+
+
+def _largest_norm(onsite: torch.Tensor) -> float:
+    """Largest |eigenvalue| of all Hermitian blocks (B, N, o, o); for two components |mean| + |half difference|."""
+    if onsite.shape[-1] != 2:
+        return float(torch.linalg.matrix_norm(onsite.to(torch.complex128), ord=2).amax())
+    up, down = onsite[..., 0, 0].real.double(), onsite[..., 1, 1].real.double()
+    split = ((up - down) ** 2 / 4 + onsite[..., 0, 1].abs().double() ** 2).sqrt()
+    return float(((up + down).abs() / 2 + split).amax())
 
 
 def _dispersion_bounds(matrix: BlockMatrix) -> tuple[float, float] | None:
@@ -106,14 +117,22 @@ def _dispersion_bounds(matrix: BlockMatrix) -> tuple[float, float] | None:
     if not np.allclose(amplitudes, amplitudes[:, :1], rtol=0, atol=1e-12):
         return None
     displacements = lattice.displacements.reshape(-1, lattice.sites, 2)[:, 0]
-    steps = np.round(displacements @ np.linalg.inv(lattice.primitive_vectors)).astype(int)
+    return _band_bounds(lattice.kind, displacements.tobytes(), np.ascontiguousarray(amplitudes[:, 0]).tobytes())
+
+
+@lru_cache(maxsize=16)
+def _band_bounds(kind: str, displacements: bytes, amplitudes: bytes) -> tuple[float, float]:
+    """The same for one of each +-pair of displacements (K, 2) and amplitudes (K,), as bytes: they seldom change."""
+    vectors, hopping = np.frombuffer(displacements).reshape(-1, 2), np.frombuffer(amplitudes)
+    primitive = PRIMITIVE_VECTORS[kind]
+    steps = np.round(vectors @ np.linalg.inv(primitive)).astype(int)
     stencil = np.zeros((DISPERSION_GRID, DISPERSION_GRID))
     for sign in (1, -1):
-        np.add.at(stencil, tuple((sign * steps % DISPERSION_GRID).T), amplitudes[:, 0])
+        np.add.at(stencil, tuple((sign * steps % DISPERSION_GRID).T), hopping)
     band = np.fft.fft2(stencil).real
-    reciprocal = np.linalg.norm(2 * np.pi * np.linalg.inv(lattice.primitive_vectors), axis=0).max()
+    reciprocal = np.linalg.norm(2 * np.pi * np.linalg.inv(primitive), axis=0).max()
     gap = reciprocal / DISPERSION_GRID
-    margin = 0.5 * gap**2 * float(np.sum(2 * np.abs(amplitudes[:, 0]) * np.sum(displacements**2, 1)))
+    margin = 0.5 * gap**2 * float(np.sum(2 * np.abs(hopping) * np.sum(vectors**2, 1)))
     return float(band.min() - margin), float(band.max() + margin)
 
 
