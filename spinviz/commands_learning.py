@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from engine.dynamics import SemiImplicitLLG
 from engine.learning import dataset as data
-from engine.learning.active import label_disputed
+from engine.learning.active import LABELS, ActiveOptions, label_disputed, learn_actively
+from engine.learning.active import rounds as active_rounds
 from engine.learning.dataset import Records
 from engine.learning.evaluate import compare, random_spins, receptive_field, report, speed, symmetry_errors
 from engine.learning.force import LearnedForce
@@ -31,6 +32,7 @@ from engine.presets import PRESETS, electrons_of, network_configuration, source
 from spinviz.headless import asked_to_stop
 from spinviz.learning_plots import evaluation_plots, sparkline, training_curve
 
+ACTIVE_SEED = 10**6  # away from the seeds of data sets, whose quenches would begin with the same spins
 OPTIONS = [field.name for field in dataclasses.fields(TrainingOptions)]
 RECEPTIVE_SHAPE = (24, 24)
 CARD_SPEED, CARD_SPEED_SITES = ((24, 24), (48, 48)), ((100, 0), (400, 0))
@@ -53,7 +55,9 @@ def dataset(arguments: Namespace) -> int:
         chosen = [Path(name).name for name in arguments.networks]
         settings |= {"mix": None, "networks": chosen, "candidates": arguments.candidates}
         networks = [read_network(find(name))[0] for name in arguments.networks]
-        written = label_disputed(what, networks, shapes, arguments.count, arguments.candidates, seed, path, settings)
+        written: Iterator[int] = label_disputed(
+            what, networks, shapes, arguments.count, arguments.candidates, seed, path, settings
+        )
     else:
         blocks = plan(mix, shapes, arguments.count)
         written = data.label(what, blocks, seed, path, settings)
@@ -82,16 +86,56 @@ def train(arguments: Namespace) -> int:
     options = TrainingOptions(**given)
     potential = _mean_chemical_potential(arguments.data)
     configuration = network_configuration(arguments.preset, arguments.network, dict(arguments.set), potential)
+    if arguments.active:
+        return _train_actively(groups, settings, options, configuration, arguments, out)
     network = initial_network(arguments.network, configuration, arguments.seed)
     checkpoint = out.with_suffix(f".checkpoint{ENDING}")
     if not _trained(network, groups, options, checkpoint, arguments, out.with_suffix(".png")):
         print(f"spinviz: interrupted; the same command goes on from {checkpoint}", file=sys.stderr)
         return 130
-    network.cpu().requires_grad_(False)
-    card = _card(network, groups, settings, options, arguments)
-    save_network(out, network, card)
+    _publish(out, network, _card(network, groups, settings, options, arguments))
+    return 0
+
+
+def _publish(out: Path, network: Network, card: dict[str, Any]) -> None:
+    save_network(out, network.cpu().requires_grad_(False), card)
     errors = {kind: round(facts["epsilon"], 4) for kind, facts in card["errors"]["by_kind"].items()}
     print(f"{out}: epsilon {card['errors']['all']['epsilon']:.4f} {json.dumps(errors)}")
+
+
+def _train_actively(
+    groups: Sequence[Records], settings: Sequence[dict[str, Any]], options: TrainingOptions,
+    configuration: Mapping[str, Any], arguments: Namespace, out: Path,
+) -> int:  # fmt: skip
+    """``spinviz train PRESET --active``: shapes, twists and system of the labels are those of the first data set."""
+    shapes = [(int(a), int(b)) for a, b in settings[0]["size"]]
+    k1, k2 = settings[0]["twists"]
+    rounds = ActiveOptions(arguments.rounds, arguments.per_round, arguments.candidates)
+    members = [initial_network(arguments.network, configuration, arguments.seed + n) for n in range(arguments.members)]
+    folder, seed = out.with_suffix(".active"), arguments.seed + ACTIVE_SEED
+    what = source(arguments.preset, (k1, k2), shapes[0])
+    said = {"preset": arguments.preset, "size": shapes, "twists": [k1, k2], "mix": None}
+    steps = learn_actively(what, shapes, groups, members, options, rounds, folder, said, seed)
+    with asked_to_stop() as asked, tqdm(file=sys.stderr) as bar:
+        for progress in steps:
+            label = f"{progress.stage} round {progress.round} member {progress.member}"
+            if bar.desc != f"{label}: ":
+                bar.reset(progress.total)
+                bar.set_description(label, refresh=False)
+            bar.update(progress.done - bar.n)
+            bar.set_postfix_str("" if progress.error is None else f"error {progress.error:.4f}")
+            if asked:
+                steps.close()  # type: ignore[attr-defined]
+                print(f"spinviz: interrupted; the same command goes on from {folder}", file=sys.stderr)
+                return 130
+    met = active_rounds(folder, arguments.per_round)
+    for row in met:
+        print(f"round {row['round']}: {row['records']} records, mean disagreement {row['disagreement']:.4g}")
+    more, about = load([folder / LABELS])
+    for number, network in enumerate(members[::-1]):
+        target = out if network is members[0] else out.with_suffix(f".member{len(members) - 1 - number}{ENDING}")
+        card = _card(network, joined([*groups, *more]), [*settings, *about], options, arguments)
+        _publish(target, network, {**card, "active": met})
     return 0
 
 
@@ -182,10 +226,11 @@ def _card(
 ) -> dict[str, Any]:  # fmt: skip
     seen, unseen = split(groups)
     command = " ".join(["spinviz", *sys.argv[1:]]) if "spinviz" in Path(sys.argv[0]).name else ""
-    said = {key: value for key, value in vars(arguments).items() if value not in (None, [])}
+    said = {key: value for key, value in vars(arguments).items() if value not in (None, [], False)}
+    files = [*arguments.data, *([LABELS] if arguments.active else [])]
     return {
         "preset": arguments.preset, "electrons": electrons_of(arguments.preset),
-        "data": [{"file": Path(name).name, "settings": s} for name, s in zip(arguments.data, settings, strict=True)],
+        "data": [{"file": Path(name).name, "settings": s} for name, s in zip(files, settings, strict=True)],
         "records": {"training": sum(map(len, seen)), "validation": sum(map(len, unseen))},
         "command": command, "arguments": said, "training": dataclasses.asdict(options),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),

@@ -22,7 +22,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,9 +128,11 @@ def initial_network(name: str, configuration: Mapping[str, Any], seed: int) -> N
 
 
 def train(
-    network: Network, groups: Sequence[Records], options: TrainingOptions, path: Path | None = None, seed: int = 0
-) -> Iterator[Progress]:
-    """Train in place; yields after every step. At the end the network has the averaged weights.
+    network: Network, groups: Sequence[Records], options: TrainingOptions, path: Path | None = None, seed: int = 0,
+    fresh: bool = True,
+) -> Generator[Progress, None, None]:  # fmt: skip
+    """Train in place; yields after every step. At the end the network has the averaged weights. ``fresh`` False: it
+    begins with the weights and scales that the network has, not with those that fit the data.
 
     ``path``: checkpoint, written now and then and when the caller stops asking; if it is there, training goes on from
     it exactly. Raises ValueError when it belongs to another training, or when the loss is not finite.
@@ -144,7 +146,8 @@ def train(
     if path is not None and path.exists():
         run.restore(path)
     else:
-        network.initialise(training)
+        if fresh:
+            network.initialise(training)
         run.begin()
     training, validation = ([_moved(group, device) for group in part] for part in (training, validation))
     loss = _Loss(training, options)
