@@ -25,7 +25,7 @@ class Renderers {
   canvas() {
     const canvas = document.createElement("canvas");
     canvas.className = "lattice-map";
-    canvas.style.cssText = "display:block;width:100%;height:100%;";
+    canvas.style.cssText = "display:block;width:100%;height:100%;outline-color:#5c6bc0;";
     canvas.setAttribute("role", "img");
     canvas.tabIndex = 0;
     return canvas;
@@ -182,14 +182,15 @@ class LatticeMapView {
   }
 
   show(renderer) {
-    const focused = this.renderer?.canvas.getRootNode().activeElement === this.renderer?.canvas;
-    this.renderer?.canvas.remove();
+    const before = this.renderer?.canvas;
+    const focused = before !== undefined && before.getRootNode().activeElement === before;
+    before?.remove();
     this.renderer = renderer;
     const { canvas } = renderer;
     canvas.dataset.renderer = renderer.name;
     canvas.setAttribute("aria-label", this.model.label);
     this.frame.prepend(canvas);
-    if (focused && this.renderer) canvas.focus();
+    if (focused) canvas.focus();
   }
 
   draw() {

@@ -152,6 +152,7 @@ def test_the_faster_renderer_is_chosen_and_named(open_map: OpenMap) -> None:
     faster = min(times, key=lambda name: times[name])
     assert set(times) == {"webgl2", "canvas"} and view.panel.drawn_by == faster
     expect(canvas(page)).to_have_attribute("data-renderer", faster)
+    assert page.evaluate("document.activeElement === document.body"), "a picture does not take the keyboard by itself"
 
 
 def test_without_webgl_the_plain_canvas_draws(open_map: OpenMap) -> None:
