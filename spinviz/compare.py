@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class Lockstep:
 
     def __init__(self, runs: int) -> None:
         self._times = [0.0] * runs
+        self._ends = [0.0] * runs  # times after the steps that were allowed
         self._target: float | None = 0.0
         self._lock = threading.Lock()
 
@@ -61,27 +63,29 @@ class Lockstep:
         time, rounding = float(simulation.state.time[0]), 1e-6 * float(simulation.dynamics.time_step)
         with self._lock:
             self._times[run] = time
-            if self._target is not None and time >= self._target - rounding:
-                return False
-            return time <= min(self._times) + rounding
+            wanted = self._target is None or time < self._target - rounding
+            allowed = wanted and time <= min(self._times) + rounding
+            self._ends[run] = time + float(simulation.dynamics.time_step) if allowed else time
+        return allowed
 
     def pause(self) -> None:
         with self._lock:
-            self._target = max(self._times)
+            self._target = max(self._ends)
 
     def start(self) -> None:
         with self._lock:
             self._target = None
 
-    def step(self, time_step: float) -> None:
-        """Rest one ``time_step`` after the foremost."""
+    def run_to(self, time: float) -> None:
+        """Go on and rest at this time."""
         with self._lock:
-            self._target = max(self._times) + time_step
+            self._target = time
 
     def reset(self) -> None:
         """All clocks were put back; a pause lasts."""
         with self._lock:
             self._times = [0.0] * len(self._times)
+            self._ends = [0.0] * len(self._ends)
             self._target = None if self._target is None else 0.0
 
 
@@ -249,15 +253,15 @@ class ComparePage:
     def _step(self) -> None:
         simulations = [run.session.simulation for run in self.runs]
         if all(simulation is not None for simulation in simulations):
-            self.lock.pause()
-            self.lock.step(max(simulation.dynamics.time_step for simulation in simulations))
+            foremost = max(float(simulation.state.time[0]) for simulation in simulations)
+            self.lock.run_to(foremost + max(float(simulation.dynamics.time_step) for simulation in simulations))
             for run in self.runs:
                 run.session.start()
 
     def _reset(self) -> None:
         self.lock.reset()
         for run in self.runs:
-            run.session.restart(lambda present, session=run.session: restarted(present, session.first))
+            run.session.restart(partial(_back_to_first, run.session))
 
     def _quench(self) -> None:
         """The same new random spins in both."""
@@ -349,6 +353,10 @@ def read_out(found: Difference) -> str:
         )
         + "</div>"
     )
+
+
+def _back_to_first(session: Session, present: Any) -> Any:
+    return restarted(present, session.first)
 
 
 def _at_state(present: Any, state: Any) -> Any:

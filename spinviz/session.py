@@ -204,13 +204,14 @@ class Session(Worker):
         self._put("run", lambda: self._run_set(True))
 
     def pause(self) -> None:
-        self._put("run", lambda: self._set(running=False))
+        self._put("run", self._paused)
 
     def step(self, count: int = 1) -> None:
         """Pause and take ``count`` steps."""
 
         def wanted() -> None:
             self._run_set(False)
+            self._paused()
             self._steps_wanted += count
 
         self._put("run", wanted)
@@ -393,6 +394,12 @@ class Session(Worker):
         if self._looking is not None:
             self._look(None)
         self._set(running=running, message="")
+
+    def _paused(self) -> None:
+        """Rest, and keep the state at rest."""
+        self._set(running=False)
+        if self.simulation is not None:
+            self._keep(always=True)
 
     def _schedule_set(self, schedule: Schedule | None) -> None:
         self._end_plan()

@@ -120,7 +120,13 @@ def test_the_lock_lets_the_one_behind_go_first() -> None:
     lock.start()
     assert lock.may_step(0, here) and not lock.may_step(0, there) and lock.may_step(1, here)
     assert lock.may_step(1, there) is True
+    lock.reset()
+    assert lock.may_step(0, here), "the first of two equal ones goes"
     lock.pause()
-    assert not lock.may_step(0, there) and lock.may_step(1, here)
+    assert not lock.may_step(0, there) and lock.may_step(1, here), "the other follows, to rest at the same time"
+    assert not lock.may_step(1, there)
+    lock.run_to(float(there.state.time[0]) + 0.1)
+    assert lock.may_step(0, there)
+    lock.pause()
     lock.reset()
     assert lock.paused and not lock.may_step(0, here)
