@@ -50,6 +50,7 @@ class LearnPage:
             "curves": TimeSeriesView(), "structure": StructureFactorView(), "chirality": ChiralityView(),
             "domains": DomainView(),
         }  # fmt: skip
+        self.cards: dict[str, Any] = {}
         self._check: Any = None
         self._told = -1
         self._quiet = False
@@ -110,7 +111,7 @@ class LearnPage:
             self.reader.mark(self.place, self.done)
             self._quiet = False
             self.reader.show(self.place)
-            self.lower.objects = [self._card(self.step.view)]
+            self._show_card(self.step.view)
         for widget in self.reader.answer.objects:
             widget.param.watch(lambda event: self.reader.ready(self.step), "value")
         for name, knob in self.reader.knobs.items():
@@ -232,6 +233,15 @@ class LearnPage:
             css_classes=["spinviz-message"],
         )  # fmt: skip
         self.lower = pmui.Column(sizing_mode="stretch_width", height=230, margin=0)
+
+    def _show_card(self, name: str) -> None:
+        """Show one of the lower pictures. Each is made when it is first wanted and then stays: Bokeh's figures do not
+        bear to be taken out and put in again."""
+        if name not in self.cards:
+            self.cards[name] = self._card(name)
+            self.lower.append(self.cards[name])
+        for other, card in self.cards.items():
+            card.visible = other == name
 
     def _card(self, name: str) -> Any:
         heading = pn.pane.HTML(

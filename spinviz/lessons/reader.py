@@ -27,6 +27,16 @@ KNOB_STEPS = 100
 SMALL = "font-size:13px;opacity:.8;white-space:nowrap"
 
 
+class Choice(pmui.RadioBoxGroup):
+    """Radio buttons of which none is chosen at first; Panel and the browser (which says "") would choose the first."""
+
+    _allows_none = True
+
+    def _process_property_change(self, props: dict[str, Any]) -> dict[str, Any]:
+        said = {name: value for name, value in props.items() if (name, value) not in (("value", ""), ("value", None))}
+        return super()._process_property_change(said)
+
+
 class Reader:
     """Everything on the left of the page. ``panel`` is what goes there."""
 
@@ -153,9 +163,7 @@ def _answer(step: Step) -> list[Any]:
         return []
     if step.question.options:
         options = {option.text: index for index, option in enumerate(step.question.options)}
-        choice = pmui.RadioBoxGroup(label="Your prediction", options=options, margin=(0, 10), size="small", **WIDE)
-        choice.value = None  # none is chosen: the constructor takes the first
-        return [choice]
+        return [Choice(label="Your prediction", options=options, margin=(0, 10), size="small", **WIDE)]
     assert step.check is not None
     unit = MEASUREMENTS[step.check.measure].unit
     label = f"Your prediction ({unit})" if unit else "Your prediction"
