@@ -35,14 +35,17 @@ LEAST_ACCURACY = 0.3  # fewer moments than give this accuracy are refused: the c
 
 
 class Conductivity(NamedTuple):
-    """tensor (B, M, d, d) in e^2/h at M chemical potentials; error: standard error over random vectors, same shape, or
+    """At M chemical potentials, in e^2/h: tensor (B, M, 2, 2) and its antisymmetric part hall = sigma_xy (B, M).
 
-    None (exact trace, or a single vector). moments: Chebyshev moments that were used.
+    error, hall_error: standard errors over random vectors, or None (exact trace, or a single vector); that of the
+    antisymmetric part is much smaller, because the dissipative noise drops out. moments: Chebyshev moments used.
     """
 
     chemical_potentials: torch.Tensor
     tensor: torch.Tensor
     error: torch.Tensor | None
+    hall: torch.Tensor
+    hall_error: torch.Tensor | None
     moments: int
 
 
@@ -60,8 +63,10 @@ def conductivity(
     temperature > 0 of the electrons, relaxation > 0: rate eta, both in t1. sampling: how the trace is taken. moments per
     direction: default such that the truncation is below 0.1 %.
 
-    Cost per vector and twist: 3 moments products, 32 moments^2 N o operations (96 x 96, 512 moments: 2.4 CPU seconds);
-    one exact trace costs as much as N o vectors. Raises ValueError for a model without electrons, a lattice that is not
+    Cost per vector and twist: 3 moments products, 32 moments^2 N o operations, and 14 moments^3 of contraction; one exact
+    trace costs as much as N o vectors. Measured on one busy core: topological Hall signal of a 96 x 96 skyrmion crystal
+    (preset "skyrmion", n_sk = 1, T = 0.03, eta = 0.1) at 81 mu, 465 moments, 16 vectors: 79 CPU seconds; sigma_xy = 5.00 at
+    mu = -3.5, where diagonalization of the 12 x 12 cell with 8 x 8 twists gives 4.93. Raises ValueError for a model without electrons, a lattice that is not
     planar, wrong numbers, or too few moments (saying how many); MemoryError where a few vectors do not fit.
     """
     sampling = sampling or Sampling()
@@ -85,9 +90,9 @@ def conductivity(
         for replica, draw, products in _products(found, moments, sampling):
             draws[replica, draw] += grid.tensor(products, mu, temperature)
     draws *= 2 * math.pi * matrix.replicas / (len(found) * abs(np.linalg.det(lattice.periods)))
-    count = draws.shape[1]
-    error = None if count < 2 else draws.std(1) / math.sqrt(count)
-    return Conductivity(mu, draws.mean(1), error, moments)
+    hall = (draws[..., 0, 1] - draws[..., 1, 0]) / 2
+    error, hall_error = (None if x.shape[1] < 2 else x.std(1) / math.sqrt(x.shape[1]) for x in (draws, hall))
+    return Conductivity(mu, draws.mean(1), error, hall.mean(1), hall_error, moments)
 
 
 def _products(found: list[System], moments: int, sampling: Sampling) -> Iterator[tuple[int, int, torch.Tensor]]:
