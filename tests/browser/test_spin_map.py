@@ -24,6 +24,7 @@ from tests.browser.test_live_page import wait_for
 from tests.tolerances import CHIRALITY_READ, MAP_COLOUR, MAP_RENDERERS, SPIN_READ
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=15_000)  # a busy machine is no failure
 ROOT3_2 = np.sqrt(3) / 2
 LATTICES = {"square": square(6, 5), "odd": triangular(7, 5), "even": triangular(6, 8), "random": random_sites(12)}
 NO_WEBGL = """const context = HTMLCanvasElement.prototype.getContext;
@@ -70,7 +71,7 @@ def open_map(browser: Browser, address: tuple[str, dict[str, Any]]) -> Iterator[
             context.add_init_script(script)
         context.on("request", lambda request: None if request.url.startswith(LOCAL) else foreign.append(request.url))
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         view.panel.push({**map_message(lattice, "spin", spin), "arrows": False})
         page.goto(address[0])
