@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,19 @@ from spinviz.gallery_page import GalleryPage
 from spinviz.index_page import PAGES, index_page
 from spinviz.notebook import NotebookView
 from tests.browser.conftest import LOCAL
-from tests.browser.test_live_page import choose, wait_for
+from tests.browser.test_live_page import choose
 
 pytestmark = pytest.mark.browser
-PATIENCE = 30_000  # milliseconds
+PATIENCE = 60_000  # milliseconds; two loaded cores serve, compute and draw
 OpenPage = Callable[[str], Page]
+
+
+def wait_for(page: Page, condition: Callable[[], Any], what: str) -> None:
+    """Let the page run until the condition holds."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        page.wait_for_timeout(50)
 
 
 @pytest.fixture(scope="module")
