@@ -393,7 +393,8 @@ class Session(Worker):
     def _run_set(self, running: bool) -> None:
         if self._looking is not None:
             self._look(None)
-        self._set(running=running, message="")
+        fresh = self._done == 0 and self._status.changed == 0  # what the first build had to say is still to be read
+        self._set(running=running, message=self._status.message if fresh else "")
 
     def _paused(self) -> None:
         """Rest, and keep the state at rest."""

@@ -250,7 +250,9 @@ def test_settings_that_cannot_be_built_fall_back(open_real: Callable[..., Sessio
     session = open_real(texture="neel_120", fallback=SETTINGS)
     assert "triangular" in session.status.message and session.status.settings == SETTINGS
     assert session.simulation.lattice.sites == 64
-    stepped(session, 2)
+    session.start()
+    wait_for(lambda: session.status.step > 2, "it runs")
+    assert "triangular" in session.status.message, "starting does not take the sentence away before it is read"
 
 
 def test_kept_states_do_not_hold_their_response(open_real: Callable[..., Session]) -> None:
