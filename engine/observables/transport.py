@@ -63,7 +63,7 @@ def conductivity(
     temperature > 0 of the electrons, relaxation > 0: rate eta, both in t1. sampling: how the trace is taken. moments per
     direction: default such that the truncation is below 0.1 %.
 
-    Cost per vector and twist: 3 moments products, 32 moments^2 N o operations, and 14 moments^3 of contraction; one exact
+    Cost per vector and twist: 3 moments products, 32 moments^2 N o operations, and 21 moments^3 of contraction; one exact
     trace costs as much as N o vectors. Measured on one busy core: topological Hall signal of a 96 x 96 skyrmion crystal
     (preset "skyrmion", n_sk = 1, T = 0.03, eta = 0.1) at 81 mu, 465 moments, 16 vectors: 79 CPU seconds; sigma_xy = 5.00 at
     mu = -3.5, where diagonalization of the 12 x 12 cell with 8 x 8 twists gives 4.93.
