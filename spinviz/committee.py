@@ -2,7 +2,16 @@
 
 The disagreement of a site is |h_perp(best) - h_perp(accurate)| in units of the rms of |h_perp(best)|. The live warning
 is the share of sites above DOUBTFUL; a configuration counts as outside the data when it exceeds OUTSIDE_SHARE. Both
-are rules of thumb: agreement is no proof, for both members have seen the same data.
+are rules of thumb: agreement is no proof, for both members have seen the same data. Measured on 60 fresh
+configurations of 12 x 12 of the skyrmion preset (random, quenches, textures; exact with 12 x 12 twists), in units of
+the rms force; "error" is the rms of best over the sites of a row:
+
+    disagreement of a site   0-0.01  0.01-0.02  0.02-0.03  0.03-0.05  0.05-0.08  0.08-0.12  0.12-0.2
+    part of all sites         0.108      0.250      0.258      0.296      0.079      0.007     0.001
+    error                     0.047      0.047      0.051      0.058      0.071      0.097     0.147
+
+Below 0.03 it says nothing: the members share most of their error. At DOUBTFUL the error is twice the usual one, which
+within the data happens at less than one site in a hundred.
 """
 
 from __future__ import annotations

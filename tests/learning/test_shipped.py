@@ -9,7 +9,16 @@ import pytest
 import engine
 from engine.learning.network import transverse
 from engine.learning.weights import shipped
-from tests.tolerances import DOUBLE_EXCHANGE_ENERGY, DOUBLE_EXCHANGE_EPSILON, SHIPPED_ENERGY, SHIPPED_EPSILON
+from engine.presets import source
+from tests.tolerances import (
+    DOUBLE_EXCHANGE_ENERGY,
+    DOUBLE_EXCHANGE_EPSILON,
+    SHIPPED_ENERGY,
+    SHIPPED_EPSILON,
+    SPIN_GLASS_ENERGY,
+    SPIN_GLASS_SIGMA,
+    TETRAHEDRAL_EPSILON,
+)
 
 NAMES = sorted(shipped())
 
@@ -17,6 +26,7 @@ NAMES = sorted(shipped())
 def test_the_promised_networks_are_there() -> None:
     assert {"skyrmion/best", "skyrmion/ecnn", "skyrmion/cnn", "skyrmion/bp"} <= set(NAMES)
     assert {"double_exchange_000/best", "double_exchange_000/ecnn"} <= set(NAMES)
+    assert {"tetrahedral/best", "spin_glass/best"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,3 +58,22 @@ def test_double_exchange_agrees_where_it_was_trained() -> None:
     assert float(difference.norm() / transverse(true.force, exact.state.spin).norm()) < DOUBLE_EXCHANGE_EPSILON
     assert learned.energy is not None
     assert abs(float(learned.energy - true.energy)) / 900 < DOUBLE_EXCHANGE_ENERGY
+
+
+def test_spin_glass_agrees_on_sites_it_has_not_seen() -> None:
+    made = source("spin_glass", (1, 1), (100, 50))
+    lattice = made.lattice((100, 50))
+    state = engine.SpinState(engine.texture("random", lattice, seed=8))
+    learned, true = engine.load_force("spin_glass/best", lattice)(state), made.exact(lattice)(state)
+    sigma = float(transverse(learned.force - true.force, state.spin).square().mean().sqrt())
+    assert sigma < SPIN_GLASS_SIGMA
+    assert learned.energy is not None and true.energy is not None
+    assert abs(float(learned.energy - true.energy)) / 100 < SPIN_GLASS_ENERGY
+
+
+def test_tetrahedral_agrees_as_its_card_says() -> None:
+    exact = engine.preset("tetrahedral", size=12, force="ed", twists=(2, 2), seed=77)
+    learned = engine.preset("tetrahedral", size=12, force="best", seed=77).force.electrons(exact.state)
+    true = exact.force.electrons(exact.state)
+    difference = transverse(learned.force - true.force, exact.state.spin)
+    assert float(difference.norm() / transverse(true.force, exact.state.spin).norm()) < TETRAHEDRAL_EPSILON
