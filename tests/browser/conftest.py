@@ -21,6 +21,9 @@ ARGUMENTS = [
 LOCAL = ("http://127.0.0.1:", "ws://127.0.0.1:", "http://localhost:", "ws://localhost:", "data:", "blob:")
 PATIENCE = 30_000  # milliseconds; a machine under load is slow, and no test asserts a time
 expect.set_options(timeout=PATIENCE)
+# Bokeh measures a figure that the browser has not laid out yet, when the page is resized while it is being furnished
+# (the busier the machine the likelier); the figure is laid out right afterwards. Neither Bokeh nor Panel catches it.
+HARMLESS = ("Cannot read properties of undefined (reading 'top_panel')",)
 ELECTRONS = {"preset": "skyrmion", "size": 6, "force": "kpm", "texture": "random", "seed": 0}
 QUICK = {"preset": "heisenberg", "size": 24, "force": "classical", "texture": "random", "seed": 0}
 
@@ -56,7 +59,7 @@ def server() -> Iterator[tuple[str, list[LivePage]]]:
     thread = pn.serve(
         {"live": lambda: app(QUICK), "electrons": lambda: app(ELECTRONS)}, port=0, address="127.0.0.1", show=False,
         threaded=True, verbose=False,
-        check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=5000,
+        check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=10_000,
     )  # fmt: skip
     while not (servers := list(pn.state._servers.values())) or servers[0][0].port is None:
         thread.join(0.05)
@@ -80,7 +83,7 @@ def open_page(browser: Browser, server: tuple[str, list[LivePage]]) -> Iterator[
         context.on("request", lambda request: None if request.url.startswith(LOCAL) else foreign.append(request.url))
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("pageerror", lambda error: None if str(error) in HARMLESS else errors.append(str(error)))
         page.goto(f"{address}/{name}{query}", timeout=2 * PATIENCE)
         page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 2", timeout=2 * PATIENCE)
         return page, opened[-1]
