@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 from panel.util import edit_readonly
@@ -21,6 +22,7 @@ from spinviz.lessons.memory import Memory, Place, Progress, named_place, read_pr
 from spinviz.lessons.reader import Reader
 from spinviz.session import Session
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView, View
+from spinviz.views.time_series_view import COLUMNS
 
 POLL_MILLISECONDS = 20
 SHORT = 3.0  # seconds: shorter waits are not announced
@@ -46,8 +48,9 @@ class LearnPage:
         self.memory = Memory(self._recall)
         self.reader = Reader(self.lessons, self.memory)
         self.spin = SpinView()
+        self.curves = TimeSeriesView()
         self.views: dict[str, View] = {
-            "curves": TimeSeriesView(), "structure": StructureFactorView(), "chirality": ChiralityView(),
+            "curves": self.curves, "structure": StructureFactorView(), "chirality": ChiralityView(),
             "domains": DomainView(),
         }  # fmt: skip
         self.cards: dict[str, Any] = {}
@@ -111,6 +114,7 @@ class LearnPage:
             self.reader.mark(self.place, self.done)
             self._quiet = False
             self.reader.show(self.place)
+            self._forget_curves()
             self._show_card(self.step.view)
         for widget in self.reader.answer.objects:
             widget.param.watch(lambda event: self.reader.ready(self.step), "value")
@@ -233,6 +237,10 @@ class LearnPage:
             css_classes=["spinviz-message"],
         )  # fmt: skip
         self.lower = pmui.Column(sizing_mode="stretch_width", height=230, margin=0)
+
+    def _forget_curves(self) -> None:
+        """Another run begins at time 0, where the last one may stand, too."""
+        self.curves.show_all({name: np.empty(0) for name in COLUMNS})
 
     def _show_card(self, name: str) -> None:
         """Show one of the lower pictures. Each is made when it is first wanted and then stays: Bokeh's figures do not

@@ -58,8 +58,8 @@ def reader(browser: Browser, learning: tuple[str, list[LearnPage]]) -> Iterator[
 def opened_at(context: BrowserContext, address: str) -> Page:
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    page.goto(address)
-    page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 0", timeout=PATIENCE)
+    page.goto(address, timeout=2 * PATIENCE)
+    page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 0", timeout=2 * PATIENCE)
     return page
 
 
