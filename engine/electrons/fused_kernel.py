@@ -92,24 +92,26 @@ def _hop(vector, place, hopping, run, twist, a, sign_i):  # type: ignore[no-unty
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _hop_four(v, p, w, q, hopping, run, twist, a, b, c, d, sign_i):  # type: ignore[no-untyped-def]
-    """The same to two sites from ``p`` on of v and two from ``q`` on of w: four sums are independent of each other."""
+def _turned(vector, place, hopping, run, twist, a, b, c, d, sign_i):  # type: ignore[no-untyped-def]
+    """The part that crosses a twisted boundary, to four sites in a row."""
+    for k in range(hopping.phase_ends[run], hopping.phase_ends[run + 1]):
+        i = place + hopping.phase_offset[k]
+        real, turned = hopping.phase_amplitude[twist, k, 0], scaled(hopping.phase_amplitude[twist, k, 1], sign_i)
+        p, q, r, s = load(vector, i), load(vector, i + LANES), load(vector, i + 2 * LANES), load(vector, i + 3 * LANES)
+        a, b = madd(turned, swap(p), madd(real, p, a)), madd(turned, swap(q), madd(real, q, b))
+        c, d = madd(turned, swap(r), madd(real, r, c)), madd(turned, swap(s), madd(real, s, d))
+    return a, b, c, d
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _hop_four(vector, place, hopping, run, twist, a, b, c, d, sign_i):  # type: ignore[no-untyped-def]
+    """(a, b, c, d) + hopping to four sites in a row: four sums that do not wait for each other."""
     for k in range(hopping.ends[run], hopping.ends[run + 1]):
-        offset, amplitude = hopping.offset[k], hopping.amplitude[k]
-        i, j = p + offset, q + offset
-        a, b = madd(amplitude, load(v, i), a), madd(amplitude, load(v, i + LANES), b)
-        c, d = madd(amplitude, load(w, j), c), madd(amplitude, load(w, j + LANES), d)
+        amplitude, i = hopping.amplitude[k], place + hopping.offset[k]
+        a, b = madd(amplitude, load(vector, i), a), madd(amplitude, load(vector, i + LANES), b)
+        c, d = madd(amplitude, load(vector, i + 2 * LANES), c), madd(amplitude, load(vector, i + 3 * LANES), d)
     if hopping.phase_ends[run] < hopping.phase_ends[run + 1]:
-        for k in range(hopping.phase_ends[run], hopping.phase_ends[run + 1]):
-            i, j = p + hopping.phase_offset[k], q + hopping.phase_offset[k]
-            amplitude = hopping.phase_amplitude[twist, k, 0]
-            turned = scaled(hopping.phase_amplitude[twist, k, 1], sign_i)
-            there, next_ = load(v, i), load(v, i + LANES)
-            a = madd(turned, swap(there), madd(amplitude, there, a))
-            b = madd(turned, swap(next_), madd(amplitude, next_, b))
-            there, next_ = load(w, j), load(w, j + LANES)
-            c = madd(turned, swap(there), madd(amplitude, there, c))
-            d = madd(turned, swap(next_), madd(amplitude, next_, d))
+        a, b, c, d = _turned(vector, place, hopping, run, twist, a, b, c, d, sign_i)
     return a, b, c, d
 
 
@@ -128,7 +130,7 @@ def _forward_sweep(earlier, vector, onsite, hopping, twist, signs):  # type: ign
                 b = _local(vector, earlier, p + LANES, onsite, site + 1, sign_z, sign_y)
                 c = _local(vector, earlier, p + 2 * LANES, onsite, site + 2, sign_z, sign_y)
                 d = _local(vector, earlier, p + 3 * LANES, onsite, site + 3, sign_z, sign_y)
-                a, b, c, d = _hop_four(vector, p, vector, p + 2 * LANES, hopping, run, twist, a, b, c, d, sign_i)
+                a, b, c, d = _hop_four(vector, p, hopping, run, twist, a, b, c, d, sign_i)
                 here = add(here, add(madd(a, a, multiply(b, b)), madd(c, c, multiply(d, d))))
                 low = madd(a, load(vector, p), multiply(b, load(vector, p + LANES)))
                 high = madd(c, load(vector, p + 2 * LANES), multiply(d, load(vector, p + 3 * LANES)))
@@ -204,26 +206,53 @@ def _backward_sweep(later, current, older, adjoint, sums, mixing, onsite, hoppin
         site, end = hopping.starts[run], hopping.starts[run + 1]
         while site < end:
             p = site * LANES
-            a = _local(current, later, p, onsite, site, sign_z, sign_y)
-            c = _local(adjoint, older, p, onsite, site, sign_z, sign_y)
-            if site + 2 <= end:
-                n = p + LANES
-                b = _local(current, later, n, onsite, site + 1, sign_z, sign_y)
-                d = _local(adjoint, older, n, onsite, site + 1, sign_z, sign_y)
-                a, b, c, d = _hop_four(current, p, adjoint, p, hopping, run, twist, a, b, c, d, sign_i)
-                c, d = _source(mixing, a, current, later, p, c), _source(mixing, b, current, later, n, d)
-                _outer(c, a, sums, p, sign_z, sign_y, sign_o)
-                _outer(d, b, sums, n, sign_z, sign_y, sign_o)
-                store(later, n, b)
-                store(older, n, d)
-                site += 2
+            if site + 4 <= end:
+                q, r, t = p + LANES, p + 2 * LANES, p + 3 * LANES
+                a = _local(current, later, p, onsite, site, sign_z, sign_y)
+                b = _local(current, later, q, onsite, site + 1, sign_z, sign_y)
+                c = _local(current, later, r, onsite, site + 2, sign_z, sign_y)
+                d = _local(current, later, t, onsite, site + 3, sign_z, sign_y)
+                e = _local(adjoint, older, p, onsite, site, sign_z, sign_y)
+                f = _local(adjoint, older, q, onsite, site + 1, sign_z, sign_y)
+                g = _local(adjoint, older, r, onsite, site + 2, sign_z, sign_y)
+                h = _local(adjoint, older, t, onsite, site + 3, sign_z, sign_y)
+                for k in range(hopping.ends[run], hopping.ends[run + 1]):  # offsets read once for eight sums
+                    weight, i = hopping.amplitude[k], p + hopping.offset[k]
+                    j, m, n = i + LANES, i + 2 * LANES, i + 3 * LANES
+                    a, b = madd(weight, load(current, i), a), madd(weight, load(current, j), b)
+                    c, d = madd(weight, load(current, m), c), madd(weight, load(current, n), d)
+                    e, f = madd(weight, load(adjoint, i), e), madd(weight, load(adjoint, j), f)
+                    g, h = madd(weight, load(adjoint, m), g), madd(weight, load(adjoint, n), h)
+                if hopping.phase_ends[run] < hopping.phase_ends[run + 1]:
+                    a, b, c, d = _turned(current, p, hopping, run, twist, a, b, c, d, sign_i)
+                    e, f, g, h = _turned(adjoint, p, hopping, run, twist, e, f, g, h, sign_i)
+                e, f = _source(mixing, a, current, later, p, e), _source(mixing, b, current, later, q, f)
+                g, h = _source(mixing, c, current, later, r, g), _source(mixing, d, current, later, t, h)
+                _outer(e, a, sums, p, sign_z, sign_y, sign_o)
+                _outer(f, b, sums, q, sign_z, sign_y, sign_o)
+                _outer(g, c, sums, r, sign_z, sign_y, sign_o)
+                _outer(h, d, sums, t, sign_z, sign_y, sign_o)
+                store(later, p, a)
+                store(later, q, b)
+                store(later, r, c)
+                store(later, t, d)
+                store(older, p, e)
+                store(older, q, f)
+                store(older, r, g)
+                store(older, t, h)
+                site += 4
             else:
-                a = _hop(current, p, hopping, run, twist, a, sign_i)
-                c = _source(mixing, a, current, later, p, _hop(adjoint, p, hopping, run, twist, c, sign_i))
+                a = _hop(
+                    current, p, hopping, run, twist, _local(current, later, p, onsite, site, sign_z, sign_y), sign_i
+                )
+                c = _hop(
+                    adjoint, p, hopping, run, twist, _local(adjoint, older, p, onsite, site, sign_z, sign_y), sign_i
+                )
+                c = _source(mixing, a, current, later, p, c)
                 _outer(c, a, sums, p, sign_z, sign_y, sign_o)
+                store(later, p, a)
+                store(older, p, c)
                 site += 1
-            store(later, p, a)
-            store(older, p, c)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
