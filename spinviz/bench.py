@@ -107,8 +107,17 @@ def bench(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
                 for method in plan.methods:
                     say(f"{len(rows) + 1} of {total}: {method}, size {size}, {device}")
                     rows.append(_in_own_process(request | {"method": method}))
+                    say(_summary(rows[-1]))
     machine = {name: dataclasses.asdict(found) for name, found in peaks.items()}
     return {"machine": machine, "plan": dataclasses.asdict(plan), "rows": rows}
+
+
+def _summary(row: dict[str, Any]) -> str:
+    """What a row found, as progress: a long run that is interrupted has said it."""
+    if row["skipped"]:
+        return f"    left out: {row['skipped']}"
+    error = "-" if row["error"] is None else f"{row['error']:.3g}"
+    return f"    {row['work_seconds_per_force']:.3g} s of work a force, error {error}"
 
 
 def peak(device: str, threads: int = 1) -> Machine:
