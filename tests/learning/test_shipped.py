@@ -26,7 +26,7 @@ NAMES = sorted(shipped())
 def test_the_promised_networks_are_there() -> None:
     assert {"skyrmion/best", "skyrmion/ecnn", "skyrmion/cnn", "skyrmion/bp"} <= set(NAMES)
     assert {"double_exchange_000/best", "double_exchange_000/ecnn"} <= set(NAMES)
-    assert {"tetrahedral/best", "spin_glass/best"} <= set(NAMES)
+    assert {"tetrahedral/best", "spin_glass/best", "spin_glass/acsf"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
