@@ -31,6 +31,7 @@ KEYS = {
     "4": "audit", "?": "this list",
 }  # fmt: skip
 SHOWN = {" ": "space", "ArrowRight": "→", "ArrowLeft": "←"}
+KEY_LIST = "Keys: " + ", ".join(f"{SHOWN.get(key, key)} {text}" for key, text in KEYS.items()) + "."
 
 
 class Doing:
@@ -79,7 +80,6 @@ class Doing:
                 "& .MuiAccordionDetails-root": {"padding": "0 0 6px 0"}},
         )  # fmt: skip
         self.sections.param.watch(lambda event: self._open(event.new), "active")
-        self._dialog: Any = None
         self.overlay = pmui.Column(self.bridge, margin=0, height=0, width=0)
 
     def follow(self, status: Status, simulation: Any) -> None:
@@ -106,13 +106,8 @@ class Doing:
 
     def help(self) -> None:
         """Show the list of keys, or put it away."""
-        if self._dialog is None:
-            rows = "\n".join(f"| **{SHOWN.get(key, key)}** | {text} |" for key, text in KEYS.items())
-            self._dialog = pmui.Dialog(
-                pmui.Markdown(f"| key | does |\n|---|---|\n{rows}"), title="Keys", show_close_button=True, open=False
-            )
-            self.overlay.append(self._dialog)
-        self._dialog.open = not self._dialog.open
+        shown = self.pictures.notes.visible and self.pictures.notes.object == KEY_LIST
+        self._note("" if shown else KEY_LIST)
 
     def _open(self, active: list[int]) -> None:
         for index in active:
