@@ -18,6 +18,7 @@ from engine.electrons import (
     ExactDiagonalization,
     Identity,
     KernelPolynomial,
+    PoleExpansion,
     RandomPhase,
 )
 from engine.forces import ClassicalForce, ElectronicForce, ForceProvider, Response, SumForce
@@ -63,6 +64,7 @@ __all__ = [
     "LearnedForce",
     "Noise",
     "Observable",
+    "PoleExpansion",
     "Preset",
     "RandomPhase",
     "Relax",

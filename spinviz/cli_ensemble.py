@@ -106,4 +106,3 @@ def _finish(outcome: Any, points: int, replicas: int, as_json: bool) -> int:
         print(f"spinviz: interrupted; the same command goes on with {outcome.path}", file=sys.stderr)
         return 130
     return 0
-

@@ -18,6 +18,7 @@ from engine.block_matrix import BlockMatrix
 from engine.electrons.probes import Probes, as_probes
 from engine.electrons.series import spectral_bounds
 from engine.forces import ElectronicForce
+from engine.models import SDModel
 
 
 def published_force(
@@ -37,7 +38,7 @@ def published_force(
         raise ValueError(f"expected probes of one draw, got {family}")
     start = time.process_time()
     matrix = electrons.model.matrix(simulation.state.spin[:1].cpu())
-    assert matrix is not None
+    assert isinstance(electrons.model, SDModel) and matrix is not None
     low, high = spectral_bounds(matrix)
     centre, half_width = (low + high) / 2, (high - low) / 2
     block = family.block(matrix.lattice, 2, simulation.state.step, 0, 0, slice(None))

@@ -34,6 +34,8 @@ def classical_model(lattice: engine.Lattice) -> engine.SumModel:
 SOLVERS = {
     "exact": (engine.ExactDiagonalization(), True),
     "exact-twists": (engine.ExactDiagonalization(twists=(2, 3)), True),
+    "poles": (engine.PoleExpansion(tolerance=1e-9), True),
+    "poles-twists": (engine.PoleExpansion(tolerance=1e-9, twists=(2, 3)), True),
     "chebyshev-identity": (engine.KernelPolynomial(moments=64), True),
     "chebyshev-odd-jackson": (engine.KernelPolynomial(moments=33, kernel="jackson"), True),
     "chebyshev-twists": (engine.KernelPolynomial(moments=40, twists=(2, 3)), True),

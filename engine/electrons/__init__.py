@@ -4,6 +4,7 @@ from engine.electrons.chebyshev import KernelPolynomial
 from engine.electrons.electrons import Electrons, ElectronSolver
 from engine.electrons.ensemble import Ensemble
 from engine.electrons.exact import ExactDiagonalization
+from engine.electrons.poles import PoleExpansion
 from engine.electrons.probes import Coloured, Identity, Probes, RandomPhase
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ExactDiagonalization",
     "Identity",
     "KernelPolynomial",
+    "PoleExpansion",
     "Probes",
     "RandomPhase",
 ]
