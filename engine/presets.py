@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 
 from engine.dynamics import HeunLLG, SemiImplicitLLG
-from engine.electrons import Ensemble, ExactDiagonalization, KernelPolynomial
+from engine.electrons import Ensemble, ExactDiagonalization, KernelPolynomial, PoleExpansion
 from engine.electrons.electrons import ElectronSolver
 from engine.electrons.probes import Coloured, Probes
 from engine.forces import ClassicalForce, ElectronicForce, ForceProvider, SumForce
 from engine.lattice import Lattice, random_sites, square, triangular
 from engine.learning.force import check_electrons, load_force
 from engine.learning.sampling import Source
-from engine.learning.weights import ENDING, shipped
+from engine.learning.weights import ENDING, find, shipped
 from engine.models import ExponentialHopping, HeisenbergModel, Model, SDModel, Zeeman
 from engine.noise import Noise
 from engine.simulation import Simulation
@@ -30,7 +31,7 @@ from engine.textures import texture
 
 LATTICES = {"square": square, "triangular": triangular}
 INTEGRATORS = {"sib": SemiImplicitLLG, "heun": HeunLLG}
-FORCES = ("ed", "kpm", "classical")
+FORCES = ("ed", "poles", "kpm", "classical")
 LARGEST_EXACT_MATRIX = 12000
 QUENCH_STRIDE = 4  # steps of a spin glass in one of its quenches for data: its forces are small, it moves slowly
 
@@ -134,7 +135,8 @@ def preset(name: str, size: int | None = None, **changes: Any) -> Simulation:
     Parameters
     ----------
     name : one of ``PRESETS``. size : linear size L (N sites for the spin glass); default: the preset's.
-    force : "ed", "kpm", "classical", or a learned force: the name of a shipped network ("best", "skyrmion/best") or a
+    force : "ed", "poles" (exact too, faster above 12 x 12), "kpm", "classical", or a learned force: the name of a
+        shipped network ("best", "skyrmion/best") or a
     .safetensors file; its electrons are those it was trained for, whatever the bath. seed : of spins, noise and
     probes; replica b uses seed + b. replicas : B.
     texture : a name of ``engine.textures.TEXTURES``; texture_options : its keywords. device, dtype ("float32"/"float64").
@@ -276,6 +278,12 @@ def learned_forces(name: str) -> tuple[str, ...]:
     return tuple(word.removeprefix(f"{name}/") for word in shipped() if word.startswith(f"{name}/"))
 
 
+def learned_error(name: str, network: str) -> float:
+    """Transverse error of a shipped network relative to the transverse rms, on held-out records, as its card has it."""
+    card = json.loads(find(f"{name}/{network}").with_suffix(".json").read_text())
+    return float(card["errors"]["all"]["epsilon"])
+
+
 def _learned(
     name: str, chosen: Preset, options: dict[str, Any], changes: dict[str, Any], lattice: Lattice
 ) -> ForceProvider | None:
@@ -325,9 +333,11 @@ def _solver(kind: str, options: dict[str, Any], lattice: Lattice) -> ElectronSol
         if 2 * lattice.sites > LARGEST_EXACT_MATRIX:
             raise MemoryError(
                 f"exact diagonalization of {lattice.sites} sites means {2 * lattice.sites} x {2 * lattice.sites} "
-                f"matrices, more than {LARGEST_EXACT_MATRIX}; use force='kpm' or a smaller size"
+                f"matrices, more than {LARGEST_EXACT_MATRIX}; use force='poles' (as exact), 'kpm' or a smaller size"
             )
         return ExactDiagonalization(options["twists"])
+    if kind == "poles":
+        return PoleExpansion(twists=options["twists"])
     probes = options["probes"]
     if isinstance(probes, int) and not isinstance(probes, bool):
         probes = Coloured(probes, seed=int(options["seed"]))

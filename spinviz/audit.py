@@ -26,6 +26,7 @@ import torch
 
 from engine import PRESETS, ElectronicForce, Simulation, SpinState, SumForce, preset
 from engine.lattice import Lattice
+from engine.presets import FORCES
 from spinviz.session import sentence
 
 WHOLE = 24 * 24
@@ -74,7 +75,7 @@ def audited(simulation: Simulation) -> Audit:
     kept = {key: simulation.settings[key] for key in ("coupling", "exchange") if key in simulation.settings}
     exact = without_field(preset(name, size, force="ed", twists=mesh, **kept, **electrons))
     force = simulation.settings.get("force", PRESETS[name].force)
-    own = {} if force in ("classical", "ed", "kpm") else dict.fromkeys(electrons)
+    own = {} if force in FORCES else dict.fromkeys(electrons)
     running = simulation if whole else preset(name, size, force=force, **kept, **(own or electrons))
     part = SpinState(state.spin[:1, torch.as_tensor(sites)].clone())
     true, used = exact(part), without_field(running)(part)

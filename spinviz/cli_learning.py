@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 NETWORKS = ("ecnn", "cnn", "bp", "rings", "messages", "acsf", "medium")
-FORCES = ("ed", "kpm", "classical")
+FORCES = ("ed", "poles", "kpm", "classical")
 WEIGHTS = Path(__file__).resolve().parent.parent / "assets" / "weights"
 
 

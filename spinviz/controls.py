@@ -13,15 +13,19 @@ from typing import Any
 import param
 
 from engine import PRESETS, TEXTURES, Preset
-from engine.presets import learned_forces
+from engine.presets import learned_error, learned_forces
 
 SIZES = (12, 18, 24, 30, 36, 48, 64, 96, 128, 192, 256, 384, 512)
 SITES = (50, 100, 150, 200, 300)
 FIELD = "force.zeeman.model.field"
 BATH, ELECTRONS = "dynamics.temperature", "force.electrons.ensemble.temperature"
 SPEEDS = {"As fast as possible": 0, "100 steps/s": 100, "30 steps/s": 30, "10 steps/s": 10, "3 steps/s": 3}
-FORCES = {"Exact diagonalization (ED)": "ed", "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical"}
-BEST, BEST_SIZE = "best", 48  # a network is quick: with one the page opens larger
+FORCES = {
+    "Exact diagonalization (ED)": "ed", "Pole expansion (exact)": "poles",
+    "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical",
+}  # fmt: skip
+BEST, BEST_SIZE = "best", 48  # a network is quick: with one the page opens larger,
+TRUSTED = 0.2  # but only if the error on its card is at most this
 LEARNED = "A network has learned the electrons of this system as published; to change them, choose ED or KPM."
 
 
@@ -122,8 +126,8 @@ class Controls(param.Parameterized):
         self.param.texture.objects = {TEXTURES[key].title: key for key in textures(system)}
         known = networks(name)
         size, force = system.size, system.force
-        if BEST in known:
-            size, force = max(size, BEST_SIZE) if regular else size, BEST
+        if regular and BEST in known and learned_error(name, BEST) <= TRUSTED:
+            size, force = max(size, BEST_SIZE), BEST
         offered = FORCES | {f"Network: {network}": network for network in known}
         self.param.force.objects = {**self.param.force.names, **offered}  # so that old and new value fit
         self.param.update(preset=name, size=size, force=force, texture=system.texture)

@@ -11,7 +11,7 @@ Measured on one busy core: CPU seconds of one force and transverse error relativ
 diagonalization in double precision, on random spins of the preset "skyrmion" (t1 = 1, t3 = -0.85, J = 0.5, mu = -3.5):
 
                                         24 x 24, T = 0.005   24 x 24, T = 0.01    48 x 48, T = 0.005
-    tolerance 0.03,  complex64          8e-3    0.2 s        2e-2    0.2 s        6e-3    1.5 s
+    tolerance 0.03,  complex64          8e-3    0.6 s        2e-2    0.2 s        6e-3    1.5 s
     tolerance 1e-3,  complex64          1e-4    0.3 s        2e-5    0.3 s        1e-4    1.8 s
     tolerance 1e-6,  complex64          8e-6    0.5 s        5e-6    0.3 s        7e-6    3.3 s
     tolerance 1e-6,  complex128         2e-7    0.7 s        4e-7    0.6 s        2e-7    5.5 s

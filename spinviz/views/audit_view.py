@@ -14,7 +14,7 @@ MARGIN = 1.08
 HEIGHT = 190
 TITLE, AXIS = "No audit yet", "running h⊥ (t₁)"
 HINT = "Press Audit to compare the force of this run with the exact one."
-NAMES = {"ed": "ED", "kpm": "KPM", "classical": "classical"}
+NAMES = {"ed": "ED", "poles": "poles", "kpm": "KPM", "classical": "classical"}
 
 
 class AuditView:
