@@ -278,10 +278,11 @@ def learned_forces(name: str) -> tuple[str, ...]:
     return tuple(word.removeprefix(f"{name}/") for word in shipped() if word.startswith(f"{name}/"))
 
 
-def learned_error(name: str, network: str) -> float:
-    """Transverse error of a shipped network relative to the transverse rms, on held-out records, as its card has it."""
+def learned_error(name: str, network: str) -> float | None:
+    """Transverse error of a shipped network relative to the transverse rms, on held-out records; None if its card does
+    not say."""
     card = json.loads(find(f"{name}/{network}").with_suffix(".json").read_text())
-    return float(card["errors"]["all"]["epsilon"])
+    return card.get("errors", {}).get("all", {}).get("epsilon")
 
 
 def _learned(

@@ -126,7 +126,7 @@ class Controls(param.Parameterized):
         self.param.texture.objects = {TEXTURES[key].title: key for key in textures(system)}
         known = networks(name)
         size, force = system.size, system.force
-        if regular and BEST in known and learned_error(name, BEST) <= TRUSTED:
+        if regular and BEST in known and (learned_error(name, BEST) or 0.0) <= TRUSTED:
             size, force = max(size, BEST_SIZE), BEST
         offered = FORCES | {f"Network: {network}": network for network in known}
         self.param.force.objects = {**self.param.force.names, **offered}  # so that old and new value fit

@@ -54,10 +54,16 @@ class Timeline:
         return sum(spin_bytes(kept) for _, kept in self._kept)
 
     def keep(self, simulation: Any) -> None:
-        """Keep this state as the newest; one of the same step is replaced, later ones are forgotten."""
-        state = simulation.state
+        """Keep this state as the newest; one of the same step is replaced, later ones are forgotten.
+
+        The very same spins stay on the line on which they were made: that a branch begins there does not change it.
+        """
+        state, line = simulation.state, self.line
+        self._cut(state.step)
+        if self._kept and self._kept[-1][0].step == state.step and self._kept[-1][1].state.spin is state.spin:
+            line = self._kept[-1][0].line
         self._cut(state.step - 1)
-        self._kept.append((Stamp(state.step, float(state.time[0]), self.line), without_response(simulation)))
+        self._kept.append((Stamp(state.step, float(state.time[0]), line), without_response(simulation)))
         while len(self._kept) > FEWEST and (len(self._kept) > self._most_frames or self.bytes > self._most_bytes):
             del self._kept[self._least_missed()]
         self.stamps = tuple(stamp for stamp, _ in self._kept)
