@@ -27,6 +27,7 @@ from engine import snapshot, topological_charge
 from spinviz.changes import built, quenched, restarted, value_at, with_force, with_values
 from spinviz.controls import CONTROLS, Controls
 from spinviz.layout import POLL_MILLISECONDS, THEME, limit_threads, send_at_once
+from spinviz.message import Message
 from spinviz.panels import CARD, widget
 from spinviz.session import Session, Status
 from spinviz.theme import LINES
@@ -163,9 +164,7 @@ class ComparePage:
         self.reset = pmui.Button(label="Reset", icon="replay", variant="outlined", **small)
         self.quench = pmui.Button(label="Quench", icon="bolt", variant="outlined", color="secondary", **small)
         self.meet = pmui.Button(label="B takes A's spins", icon="content_copy", variant="outlined", **small)
-        self.message = pmui.Alert(
-            object="", severity="error", visible=False, sizing_mode="stretch_width", margin=(2, 4)
-        )
+        self.message = Message()
         self.read_out = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 8))
         self._connect()
         self.page = pmui.Page(
@@ -214,7 +213,7 @@ class ComparePage:
         words = [
             f"{run.name}: {status.message}" for run, status in zip(self.runs, statuses, strict=True) if status.message
         ]
-        self.message.object, self.message.visible = " ".join(words), bool(words)
+        self.message.say(" ".join(words))
         self._due = True
 
     def _compare(self) -> None:

@@ -16,6 +16,7 @@ from engine import PRESETS, TEXTURES
 from spinviz.electron_study import ElectronStudy, Request, StudyStopped, studied
 from spinviz.gallery_page import CARD, SLIM, THEME, offered, recordings_folder
 from spinviz.index_page import links
+from spinviz.message import Message
 from spinviz.recorded_run import RecordedRun, run_of_trajectory
 from spinviz.session import sentence
 from spinviz.views import SpinView
@@ -132,7 +133,7 @@ class ElectronsPage:
             share, stage = round(100 * self.worker.share), self.worker.stage
             if (self.progress.value, self.stage.object) != (share, stage):
                 self.progress.value, self.stage.object = share, stage
-        if self.worker.message != self.message.object:
+        if self.worker.message != self.message.sentence:
             self.say(self.worker.message)
         study = self.worker.take()
         if study is not None:
@@ -146,7 +147,7 @@ class ElectronsPage:
         self.stage.object = f"{study.title}, {study.lattice.sites} sites: {study.seconds:.1f} s"
 
     def say(self, text: str) -> None:
-        self.message.object, self.message.visible = text, bool(text)
+        self.message.say(text)
 
     def follow_system(self) -> None:
         """Sizes and textures that fit the system."""
@@ -206,8 +207,7 @@ class ElectronsPage:
         self.progress = pmui.LinearProgress(value=0, variant="determinate", visible=False, margin=(2, 12),
                                             sizing_mode="stretch_width")  # fmt: skip
         self.stage = pn.pane.HTML("", margin=(2, 14), styles={"font-size": "12px"}, css_classes=["electrons-stage"])
-        self.message = pmui.Alert(object="", severity="error", visible=False, sizing_mode="stretch_width", margin=4,
-                                  css_classes=["spinviz-message"])  # fmt: skip
+        self.message = Message()
         locked = pn.state.execute
         self.system.param.watch(lambda event: locked(self.follow_system, schedule=True), "value")
         self.texture.param.watch(lambda event: locked(self.follow_texture, schedule=True), "value")

@@ -20,6 +20,7 @@ import panel_material_ui as pmui
 
 from spinviz.index_page import links
 from spinviz.limits import FOLDER_VARIABLE
+from spinviz.message import Message
 from spinviz.recorded_run import RecordedRun, run_of_trajectory
 from spinviz.theme import PAGE
 from spinviz.upload import LARGEST_UPLOAD, read_upload
@@ -123,7 +124,7 @@ class GalleryPage:
 
     def say(self, sentence: str) -> None:
         """A sentence for the reader; "" takes it away."""
-        self.message.object, self.message.visible = sentence, bool(sentence)
+        self.message.say(sentence)
 
     def choose(self, letter: str, name: str) -> None:
         """Show a run as A or B; NONE ends the comparison."""
@@ -221,8 +222,7 @@ class GalleryPage:
             max_file_size=LARGEST_UPLOAD, variant="outlined",
             description="A trajectory (HDF5), an OVF 2.0 file or a checkpoint", **SLIM,
         )  # fmt: skip
-        self.message = pmui.Alert(object="", severity="error", visible=False, sizing_mode="stretch_width", margin=4,
-                                  css_classes=["spinviz-message"])  # fmt: skip
+        self.message = Message()
         self.made = pn.pane.HTML("", margin=(0, 14), sizing_mode="stretch_width", styles=SMALL)
         locked = pn.state.execute
         for letter, widget in self.choice.items():

@@ -20,6 +20,7 @@ from spinviz.layout import THEME, limit_threads, send_at_once
 from spinviz.lessons import Experiment, Lesson, Step, load_lessons, look, prepared, turned
 from spinviz.lessons.memory import Memory, Place, Progress, named_place, read_progress, step_name
 from spinviz.lessons.reader import Reader
+from spinviz.message import Message
 from spinviz.session import Session
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView, View
 from spinviz.views.time_series_view import COLUMNS
@@ -142,7 +143,7 @@ class LearnPage:
             self._told = stamp
             with pn.io.hold():
                 self.play.label, self.play.icon = ("Pause", "pause") if status.running else ("Run", "play_arrow")
-                self.message.param.update(object=status.message, visible=bool(status.message))
+                self.message.say(status.message)
                 if status.message and self._check is not None:
                     self._check = None
                     self.reader.idle(self.step)
@@ -232,10 +233,7 @@ class LearnPage:
         small: dict[str, Any] = {"size": "small", "margin": (0, 4)}
         self.play = pmui.Button(label="Run", icon="play_arrow", variant="outlined", width=104, **small)
         self.again = pmui.Button(label="Start again", icon="replay", variant="outlined", **small)
-        self.message = pmui.Alert(
-            object="", severity="error", visible=False, sizing_mode="stretch_width", margin=(2, 4),
-            css_classes=["spinviz-message"],
-        )  # fmt: skip
+        self.message = Message()
         self.lower = pmui.Column(sizing_mode="stretch_width", height=230, margin=0)
 
     def _forget_curves(self) -> None:

@@ -17,6 +17,7 @@ import panel_material_ui as pmui
 from panel.viewable import Viewer
 
 from engine import Simulation, snapshot
+from spinviz.message import Message
 from spinviz.session import Session, Status
 from spinviz.views import SpinView
 
@@ -40,7 +41,7 @@ class NotebookView(Viewer):
         self.step = pmui.Button(label="Step", icon="skip_next", variant="outlined", **small)
         self.reset = pmui.Button(label="Reset", icon="replay", variant="outlined", **small)
         self.numbers = pn.pane.HTML("", margin=(10, 8), styles={"font-variant-numeric": "tabular-nums"})
-        self.message = pmui.Alert(object="", severity="error", visible=False, sizing_mode="stretch_width", margin=4)
+        self.message = Message()
         self.play.on_click(lambda event: self.session.pause() if self.session.status.running else self.session.start())
         self.step.on_click(lambda event: self.session.step())
         self.reset.on_click(lambda event: self.session.restart(lambda present: self.session.first))
@@ -72,7 +73,7 @@ class NotebookView(Viewer):
         self.numbers.object = (
             f'<span class="notebook-time">t = {status.time:,.4g} ħ/t₁ · step {status.step:,}</span>'
         )  # fmt: skip
-        self.message.object, self.message.visible = status.message, bool(status.message)
+        self.message.say(status.message)
 
     def close(self) -> None:
         """Stop the clock and the worker."""

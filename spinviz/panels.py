@@ -16,6 +16,7 @@ from engine.lattice import Lattice
 from engine.presets import Preset
 from spinviz.audit import Audit
 from spinviz.controls import CONTROLS, LEARNED, Controls
+from spinviz.message import Message
 from spinviz.recording import Recording
 from spinviz.session import Status
 from spinviz.views import (
@@ -173,10 +174,7 @@ class Pictures:
         self.quench = pmui.Button(label="Quench", icon="bolt", variant="outlined", color="secondary", **small)
         self.title = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 8))
         self.chip = pn.pane.HTML("", margin=(6, 4))
-        self.message = pmui.Alert(
-            object="", severity="error", visible=False, sizing_mode="stretch_width", margin=(2, 4),
-            css_classes=["spinviz-message"],
-        )  # fmt: skip
+        self.message = Message()
         self.notes = pmui.Alert(
             object="", severity="info", visible=False, closeable=True, sizing_mode="stretch_width", margin=(2, 4),
             css_classes=["spinviz-notes"],
@@ -259,8 +257,7 @@ class Pictures:
     def follow(self, status: Status) -> None:
         """Buttons and message for this status."""
         self.play.label, self.play.icon = ("Pause", "pause") if status.running else ("Start", "play_arrow")
-        self.message.object = status.message
-        self.message.visible = bool(status.message)
+        self.message.say(status.message)
 
     def arrange(self, lattice: Lattice) -> None:
         """Hide what this lattice does not have."""
