@@ -28,7 +28,7 @@ from spinviz.worker import Worker, sentence
 
 FRAME_INTERVAL = 0.02
 BREATH = 0.001  # seconds between two steps in which the page's thread gets the interpreter: pictures stay fluent
-OBSERVATION_INTERVAL = 0.3
+OBSERVATION_INTERVAL = 0.7
 OBSERVATION_SHARE = 0.1
 LONGEST_REST = 2.0
 KEEP_INTERVAL = 0.05  # seconds between kept states of a run; single steps are all kept
