@@ -27,7 +27,7 @@ import torch
 from engine import PRESETS, ElectronicForce, Simulation, SpinState, SumForce, preset
 from engine.lattice import Lattice
 from engine.presets import FORCES
-from spinviz.session import sentence
+from spinviz.worker import sentence
 
 WHOLE = 24 * 24
 PATCH = 12

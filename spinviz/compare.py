@@ -29,7 +29,8 @@ from spinviz.controls import CONTROLS, Controls
 from spinviz.layout import POLL_MILLISECONDS, THEME, limit_threads, send_at_once
 from spinviz.message import Message
 from spinviz.panels import CARD, widget
-from spinviz.session import Session, Status
+from spinviz.session import Session
+from spinviz.status import Status
 from spinviz.theme import LINES
 from spinviz.tools import returned
 from spinviz.views import SpinView

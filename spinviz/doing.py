@@ -19,7 +19,8 @@ from spinviz.components.bridge import Bridge
 from spinviz.controls import Controls
 from spinviz.panels import Pictures
 from spinviz.planner import Planner
-from spinviz.session import Session, Status
+from spinviz.session import Session
+from spinviz.status import Status
 from spinviz.timebar import TimeBar
 from spinviz.toolbox import ToolBox
 from spinviz.tools import unpin_all

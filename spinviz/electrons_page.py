@@ -18,9 +18,9 @@ from spinviz.gallery_page import CARD, SLIM, THEME, offered, recordings_folder
 from spinviz.index_page import links
 from spinviz.message import Message
 from spinviz.recorded_run import RecordedRun, run_of_trajectory
-from spinviz.session import sentence
 from spinviz.views import SpinView
 from spinviz.views.electrons_view import ElectronsView
+from spinviz.worker import sentence
 
 SYSTEMS = {system.title: name for name, system in PRESETS.items() if system.coupling}
 SIZES = (6, 8, 9, 12, 16, 18, 24)

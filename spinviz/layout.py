@@ -35,7 +35,9 @@ from spinviz.controls import BATH, CONTROLS, ELECTRONS, FIELD, Controls
 from spinviz.doing import Doing
 from spinviz.panels import Header, Pictures, Sidebar
 from spinviz.recording import Recording
-from spinviz.session import Build, Session, Status
+from spinviz.rewinding import Build
+from spinviz.session import Session
+from spinviz.status import Status
 from spinviz.theme import PAGE
 from spinviz.tools import returned
 

@@ -18,7 +18,8 @@ from panel.viewable import Viewer
 
 from engine import Simulation, snapshot
 from spinviz.message import Message
-from spinviz.session import Session, Status
+from spinviz.session import Session
+from spinviz.status import Status
 from spinviz.views import SpinView
 
 POLL_MILLISECONDS = 30

@@ -18,7 +18,7 @@ from spinviz.audit import Audit
 from spinviz.controls import CONTROLS, LEARNED, Controls
 from spinviz.message import Message
 from spinviz.recording import Recording
-from spinviz.session import Status
+from spinviz.status import Status
 from spinviz.views import (
     AuditView,
     ChiralityView,

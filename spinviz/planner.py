@@ -14,7 +14,7 @@ from bokeh.models import ColumnDataSource
 from engine.presets import Preset
 from spinviz.controls import ELECTRONS, Controls
 from spinviz.schedules import Hysteresis, Schedule, field_ramp, temperature_ramp
-from spinviz.session import Status
+from spinviz.status import Status
 from spinviz.theme import LINES
 from spinviz.views.view import plain_figure
 

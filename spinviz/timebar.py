@@ -7,7 +7,7 @@ from typing import Any
 
 import panel_material_ui as pmui
 
-from spinviz.session import Status
+from spinviz.status import Status
 from spinviz.timeline import Stamp
 
 NOTCHES = 200  # of the slider: its ends stay, so that a running page sends nothing
