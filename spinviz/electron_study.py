@@ -1,4 +1,5 @@
-"""What the electrons do in a frozen texture: exact diagonalization on a mesh of boundary twists, step by step.
+"""What the electrons do in a frozen texture: exact diagonalization on a mesh of boundary twists, step by step. Regular
+lattices too large for that are sampled (spinviz.electron_sampling).
 
 Density of states, local density, bond currents and torque come from one solution at the preset's chemical potential or
 filling (engine.electrons); sigma_xy(mu) from the Kubo formula (engine.observables.hall_conductivity). Everything leaves as
@@ -8,23 +9,21 @@ NumPy arrays.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from engine import PRESETS, SpinState, hall_conductivity, preset, texture
+from engine import PRESETS, PoleExpansion, SpinState, hall_conductivity, preset, texture
 from engine.forces import ElectronicForce
 from engine.frame import Frame
 from engine.lattice import Lattice
 from engine.observables import bond_current, density_of_states, local_density
+from spinviz.electron_sampling import LEVELS, MARGIN, POTENTIALS, Progress, sampled, with_poles
 
 LARGEST_COST = 5e10  # twists times the cube of the matrix size; about a minute on one core
-LEVELS, POTENTIALS = 400, 61
-MARGIN = 0.3  # t1 beyond the band edges
-Progress = Callable[[float, str], None]
+LARGEST_SAMPLE = 96 * 96  # sites; about two minutes on one core
 
 
 class StudyStopped(Exception):  # noqa: N818 - the name says what happened
@@ -48,7 +47,7 @@ class Request:
 class ElectronStudy:
     """Outcome. ``energies``, ``states`` (K,) per site; ``density`` (N,); ``current`` (E,) along ``lattice.bonds``;
     ``potentials``, ``hall`` (M,) in e^2/h, None on random sites; ``torque`` (N,) in t1; ``gap`` (low, high) around mu, or
-    None where the mesh has levels within the resolution of mu."""
+    None where the mesh has levels within the resolution of mu. ``hall_error``: of ``hall_at_mu``, None for exact values."""
 
     frame: Frame
     energies: np.ndarray
@@ -63,6 +62,7 @@ class ElectronStudy:
     torque: np.ndarray
     title: str
     seconds: float
+    hall_error: float | None = None
 
     @property
     def lattice(self) -> Lattice:
@@ -74,6 +74,12 @@ def studied(request: Request, progress: Progress = lambda share, text: None) -> 
     begin = time.perf_counter()
     simulation = prepared(request)
     lattice, spin = simulation.lattice, simulation.state.spin
+    frame = Frame(0, np.zeros(1), spin.numpy().astype(np.float32), lattice)
+    system = PRESETS[request.preset].title
+    if isinstance(electronic(simulation).solver, PoleExpansion):
+        found = sampled(simulation, request.broadening, request.seed, progress)
+        progress(1.0, "Done")
+        return ElectronStudy(frame, title=system, seconds=time.perf_counter() - begin, **found)
     progress(0.05, "Levels and densities …")
     response = simulation.response()
     assert response.electrons is not None
@@ -100,8 +106,6 @@ def studied(request: Request, progress: Progress = lambda share, text: None) -> 
         )
         hall, at_mu = every[0, :-1].numpy(), float(every[0, -1])
     progress(1.0, "Done")
-    system = PRESETS[request.preset].title
-    frame = Frame(0, np.zeros(1), spin.numpy().astype(np.float32), lattice)
     return ElectronStudy(
         frame, energies, states, mu, filling, density, current, potentials, hall, at_mu, torque, system,
         time.perf_counter() - begin,
@@ -120,7 +124,8 @@ def prepared(request: Request) -> Any:
     if not 1 <= twists <= 12:
         raise ValueError(f"the mesh of twists must be from 1 × 1 to 12 × 12, got {twists}")
     cost = twists**2 * (2.0 * sites) ** 3
-    if cost > LARGEST_COST:
+    large = cost > LARGEST_COST
+    if large and (not regular or sites > LARGEST_SAMPLE):
         raise ValueError(
             f"{sites} sites with {twists} × {twists} twists would take some {60 * cost / LARGEST_COST:.0f} s or more; "
             "choose a smaller size or fewer twists"
@@ -139,7 +144,8 @@ def prepared(request: Request) -> Any:
         spin = texture(request.texture, made.lattice, seed=request.seed)
     else:
         spin = torch.from_numpy(np.array(frame.spin[:1]))
-    return replace(made, state=SpinState(spin.to(made.state.spin)))
+    placed = replace(made, state=SpinState(spin.to(made.state.spin)))
+    return with_poles(placed) if large else placed
 
 
 def electronic(simulation: Any) -> ElectronicForce:

@@ -23,7 +23,7 @@ from spinviz.views.electrons_view import ElectronsView
 from spinviz.worker import sentence
 
 SYSTEMS = {system.title: name for name, system in PRESETS.items() if system.coupling}
-SIZES = (6, 8, 9, 12, 16, 18, 24)
+SIZES = (6, 8, 9, 12, 16, 18, 24, 36, 48, 72, 96)
 SITES = (50, 100, 150, 200)
 MESHES = {"1 × 1 (bare torus)": 1, "2 × 2": 2, "3 × 3": 3, "4 × 4": 4, "6 × 6": 6, "8 × 8": 8}
 POLL_MILLISECONDS = 100
@@ -199,7 +199,8 @@ class ElectronsPage:
         self.seed = pmui.IntInput(label="Seed of the texture", value=0, start=0, end=999_999, **SLIM)
         self.twists = pmui.Select(
             label="Mesh of boundary twists", options=MESHES, value=FIRST.twists, **SLIM,
-            description="More twists stand for a larger sample: the density of states becomes smooth, σxy quantized",
+            description="More twists stand for a larger sample: the density of states becomes smooth, σxy quantized. "
+            "Lattices too large to be diagonalized are sampled without twists; σxy then has a statistical error",
         )  # fmt: skip
         self.broadening = pmui.FloatSlider(label="Resolution (t₁)", start=0.02, end=0.3, step=0.01,
                                            value=FIRST.broadening, **SLIM)  # fmt: skip

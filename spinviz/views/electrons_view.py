@@ -55,8 +55,7 @@ class ElectronsView:
         empty = np.empty(0)
         known = study.hall is not None
         self._hall.data = {"mu": study.potentials if known else empty, "hall": study.hall if known else empty}
-        at_mu = "" if study.hall_at_mu is None else f"σxy(μ) = {study.hall_at_mu:+.3f} e²/h".replace("-", "−")
-        self.figures["hall_conductivity"].title.text = at_mu or "no σxy on random sites"
+        self.figures["hall_conductivity"].title.text = hall_text(study) or "no σxy on random sites"
         self.figures[
             "density_of_states"
         ].title.text = f"μ = {study.chemical_potential:.3f} t₁, {2 * study.filling:.3f} electrons per site".replace(
@@ -181,3 +180,13 @@ def _named(plot: Any, label: str) -> Any:
     for axis in plot.axis:
         axis.ticker = BasicTicker(desired_num_ticks=5)
     return plot
+
+
+def hall_text(study: ElectronStudy) -> str:
+    """For example "σxy(μ) = +5.00 ± 0.12 e²/h"; "" where there is none."""
+    if study.hall_at_mu is None:
+        return ""
+    value = (
+        f"{study.hall_at_mu:+.3f}" if study.hall_error is None else f"{study.hall_at_mu:+.2f} ± {study.hall_error:.2f}"
+    )
+    return f"σxy(μ) = {value} e²/h".replace("-", "−")
