@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import panel as pn
 import panel_material_ui as pmui
-from bokeh.models import ColumnDataSource
+from bokeh.models import ColumnDataSource, DataRange1d
 from panel.util import edit_readonly
 
 from engine import snapshot, topological_charge
 from spinviz.changes import built, quenched, restarted, value_at, with_force, with_values
-from spinviz.controls import CONTROLS, Controls
+from spinviz.controls import Controls
 from spinviz.layout import POLL_MILLISECONDS, THEME, limit_threads, send_at_once
 from spinviz.message import Message
 from spinviz.panels import CARD, widget
@@ -124,11 +124,23 @@ class Run:
         self.view.panel.title = f"spin {self.name}"
         self.seen = Status()
         self.quiet = False
+        self._shown = -1
         self.session = Session(
             build, settings, lambda simulation, names: snapshot(simulation, ()), running=False, prepare=limit_threads,
             take_up=returned, may_step=lambda simulation: lock.may_step(index, simulation),
         )  # fmt: skip
         self.widgets = {name: widget(self.controls, name) for name in (*COMMON, *OWN)}
+
+    def show(self, resting: bool) -> None:
+        """Show the newest frame. Not every step leaves one: ``resting``, the last step is shown all the same."""
+        frame, simulation = self.session.take_frame(), self.session.simulation
+        if frame is None and resting and simulation is not None and simulation.state.step != self._shown:
+            frame = snapshot(simulation, ())
+        if frame is None:
+            self.view.panel.send_newest()
+        else:
+            self._shown = frame.step
+            self.view.show(frame)
 
     def adopt(self, status: Status) -> None:
         """Controls show what runs, after a build or a refusal."""
@@ -158,6 +170,7 @@ class ComparePage:
         self.lock = Lockstep(len(NAMES))
         self.runs = [Run(index, self.lock, first, build) for index in range(len(NAMES))]
         self._polls = self._quenches = 0
+        self._due = False
         self._source = ColumnDataSource({"time": np.empty(0), "angle": np.empty(0)})
         small: dict[str, Any] = {"size": "small", "margin": (0, 4)}
         self.play = pmui.Button(label="Start", icon="play_arrow", variant="contained", width=104, **small)
@@ -172,6 +185,7 @@ class ComparePage:
             title="spinviz · two runs", sidebar=[self._sidebar()], main=[self._main()], sidebar_width=300,
             sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
         )  # fmt: skip
+        self.page.param.watch(lambda event: self._dress(), "dark_theme")
         with edit_readonly(self.page):
             self.page.busy = False
 
@@ -192,18 +206,12 @@ class ComparePage:
         """Show what is new."""
         self._polls += 1
         for run in self.runs:
-            frame = run.session.take_frame()
-            if frame is not None:
-                run.view.show(frame)
-            else:
-                run.view.panel.send_newest()
+            run.show(self.lock.paused)
         if self._polls % EVERY_POLLS == 0:
             with pn.io.hold():
                 self._follow()
         elif self._polls % EVERY_POLLS > 1 and self._due:
             self._compare()
-
-    _due = False
 
     def _follow(self) -> None:
         """Controls, buttons and messages; the next polls look for a moment when both are at one time."""
@@ -241,6 +249,13 @@ class ComparePage:
             for name in OWN:
                 run.controls.param.watch(lambda event, run=run: self._own(run, event), name)
         self.runs[0].controls.param.watch(self._remake, list(COMMON))
+
+    def _dress(self) -> None:
+        """Maps and curve follow the theme of the page."""
+        theme = "dark" if self.page.dark_theme else "light"
+        for run in self.runs:
+            run.view.panel.theme = theme
+        self._line.glyph.line_color = LINES[theme][0]
 
     def _play(self) -> None:
         if self.lock.paused:
@@ -311,13 +326,16 @@ class ComparePage:
         for run in self.runs:
             parts.append(pmui.Typography(f"Run {run.name}", variant="overline", margin=(6, 12, 0, 12)))
             for name in OWN:
-                run.widgets[name].label = f"{run.name}: {CONTROLS[name].label}"
+                run.widgets[name].label = f"{run.name}: {run.widgets[name].label}"
                 parts.append(run.widgets[name])
-        return pmui.Column(*parts, sizing_mode="stretch_width")
+        return pmui.Column(*parts, sizing_mode="stretch_width", margin=(8, 0, 0, 0))
 
     def _main(self) -> Any:
-        plot = plain_figure("", x_axis_label="time (ħ/t₁)", y_axis_label="angle A to B (degrees)")
-        plot.line("time", "angle", source=self._source, line_width=2, line_color=LINES["light"][0])
+        plot = plain_figure(
+            "", x_axis_label="time (ħ/t₁)", y_axis_label="angle A to B (°)",
+            y_range=DataRange1d(start=0, min_interval=0.1),
+        )  # fmt: skip
+        self._line = plot.line("time", "angle", source=self._source, line_width=2, line_color=LINES["light"][0])
         plot.html_attributes = {"role": "img", "aria-label": "Mean angle between the two textures against time"}
         pictures = [
             pmui.Paper(pn.pane.HTML(f"<b>{run.name}</b>", margin=(0, 4), height=18), run.view.panel, **CARD)

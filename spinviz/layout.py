@@ -53,7 +53,10 @@ THEME = {
             "primary": {"main": colours["primary"]},
             "secondary": {"main": colours["accent"]},
             "background": {"default": colours["background"], "paper": colours["surface"]},
-        }
+        },
+        "components": {
+            "MuiAppBar": {"styleOverrides": {"root": {"backgroundColor": PAGE["light"]["primary"], "color": "#ffffff"}}}
+        },
     }
     for mode, colours in PAGE.items()
 }
@@ -165,10 +168,8 @@ class LivePage:
         self.pictures.note(" ".join(notes))
 
     def _dress(self) -> None:
-        """Maps follow the theme of the page."""
-        theme = "dark" if self.page.dark_theme else "light"
-        for view in (self.pictures.spin, self.pictures.chirality, self.pictures.disagreement):
-            view.panel.theme = theme
+        """Pictures follow the theme of the page."""
+        self.pictures.dress("dark" if self.page.dark_theme else "light")
         if not self._bare:
             self.doing.show_address()
 

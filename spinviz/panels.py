@@ -19,6 +19,7 @@ from spinviz.controls import CONTROLS, LEARNED, Controls
 from spinviz.message import Message
 from spinviz.recording import Recording
 from spinviz.status import Status
+from spinviz.theme import LINES
 from spinviz.views import (
     AuditView,
     ChiralityView,
@@ -179,7 +180,9 @@ class Pictures:
             object="", severity="info", visible=False, closeable=True, sizing_mode="stretch_width", margin=(2, 4),
             css_classes=["spinviz-notes"],
         )  # fmt: skip
-        self.checks = pmui.Tabs(("Domain size L(t)", _domains(self.domains)), ("Audit", self.audit.panel), **TABS)
+        self.legend = pn.pane.HTML(self.domains.legend("light"), margin=(0, 4), height=18, styles={"font-size": "12px"})
+        domains = pn.Column(self.legend, self.domains.panel, sizing_mode="stretch_both")
+        self.checks = pmui.Tabs(("Domain size L(t)", domains), ("Audit", self.audit.panel), **TABS)
         self.maps = pmui.Tabs(
             ("Scalar chirality χ", self.chirality.panel), ("Disagreement", self.disagreement.panel), **TABS
         )
@@ -188,7 +191,7 @@ class Pictures:
         self.view = "chirality"
         self.ordered = (
             pmui.Paper(self.maps, **CARD),
-            _card("Structure factor √S(q)", self.structure.panel),
+            _card("Structure factor", self.structure.panel),
         )
         self.side = pmui.Column(sizing_mode="stretch_height", width=300, margin=0)
         self.past = pmui.Column(sizing_mode="stretch_width", margin=0, height=46)
@@ -216,6 +219,18 @@ class Pictures:
         """Turn to one of the pictures (a key of ``places``)."""
         tabs, index = self.places[view]
         tabs.active, self.view = index, view
+
+    def dress(self, theme: str) -> None:
+        """Maps and curves in the colours of a theme, "light" or "dark"."""
+        for view in (self.spin, self.chirality, self.disagreement):
+            view.panel.theme = theme
+        colours = dict(zip(LINES["light"] + LINES["dark"], 2 * LINES[theme], strict=True))
+        for curves in (self.series, self.domains):
+            for pane in curves.panel.select(pn.pane.Bokeh):
+                for renderer in pane.object.renderers:
+                    colour = renderer.glyph.line_color
+                    renderer.glyph.line_color = colours.get(colour, colour)
+        self.legend.object = self.domains.legend(theme)
 
     def note(self, text: str) -> None:
         """Show a sentence until the reader closes it; "" takes it away."""
@@ -287,11 +302,6 @@ def widget(controls: Controls, name: str) -> Any:
     if kind is not pmui.FloatSlider:
         return kind.from_param(parameter, **({**options, "size": "small"} if kind is not pmui.Switch else options))
     return kind.from_param(parameter, format="0.0000" if control.unit == "t₁" else "0.000", **options)
-
-
-def _domains(view: DomainView) -> Any:
-    legend = pn.pane.HTML(view.legend, margin=(0, 4), height=18, styles={"font-size": "12px"})
-    return pn.Column(legend, view.panel, sizing_mode="stretch_both")
 
 
 def _heading(text: str) -> Any:

@@ -31,8 +31,6 @@ FEWEST = 12  # points of a fit; fewer say nothing about a slope
 class DomainView(View):
     """Size of chiral domains and of domains of spin order; one sample per 3 % of time."""
 
-    legend = " ".join(f'<span style="color:{colour}">{name}</span>' for name, colour in COLOURS.items())
-
     def __init__(self) -> None:
         self._source = ColumnDataSource({name: np.empty(0) for name in COLUMNS})
         self._guides = ColumnDataSource({"x": [], "y": []})
@@ -77,6 +75,11 @@ class DomainView(View):
         }
         self._source.stream({name: np.array([value]) for name, value in sample.items()}, rollover=POINTS)
         self._fit()
+
+    @staticmethod
+    def legend(theme: str) -> str:
+        """Names of the curves in their colours, as HTML."""
+        return " ".join(f'<b style="color:{c}">{name}</b>' for name, c in zip(COLOURS, LINES[theme], strict=False))
 
     def show_all(self, columns: dict[str, np.ndarray]) -> None:
         """Show whole curves at once: a recording. Columns "time", "spin", "chirality"; times of 0 are left out."""
