@@ -31,7 +31,7 @@ RATE_WINDOW = 2.0
 HISTORY_LENGTH = 20_000
 IDLE_SECONDS = 0.5
 
-EVERYWHERE = ("energy", "magnetization")
+EVERYWHERE = ("energy", "magnetization", "force")
 ON_TRIANGLES = ("topological_charge", "scalar_chirality", "structure_factor", "domain_length", "domain_length_spin")
 
 Snapshot = Callable[[Any, tuple[str, ...]], Frame]

@@ -159,6 +159,8 @@ for _observable in (
                _cluster_size, live=False, **REGULAR),
     Observable("torque", "t1", "Root mean square of |S x h|: zero in equilibrium.",
                lambda seen: spin.torque(seen.state.spin, seen.answer.force), needs_response=True),
+    Observable("force", "t1", "Force on every spin, -dE/dS with free components of S (B, N, 3).",
+               lambda seen: seen.answer.force, needs_response=True, live=False),
     Observable("chemical_potential", "t1", "Chemical potential of the electrons.",
                lambda seen: electron.electrons_of(seen.response).chemical_potential, needs_electrons=True),
     Observable("electron_number", "1", "Electrons in the sample.",
