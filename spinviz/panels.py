@@ -228,8 +228,9 @@ class Pictures:
         for curves in (self.series, self.domains):
             for pane in curves.panel.select(pn.pane.Bokeh):
                 for renderer in pane.object.renderers:
-                    colour = renderer.glyph.line_color
-                    renderer.glyph.line_color = colours.get(colour, colour)
+                    colour = getattr(renderer.glyph, "line_color", None)  # text has none
+                    if colour in colours:
+                        renderer.glyph.line_color = colours[colour]
         self.legend.object = self.domains.legend(theme)
 
     def note(self, text: str) -> None:
