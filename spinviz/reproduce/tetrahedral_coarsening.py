@@ -26,9 +26,9 @@ from engine.state import SpinState
 from engine.statistics import collapse_quality, growth_exponent, mean_and_error, rescaled
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
-from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps
+from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps, without_bend
 
-SMALL: dict[str, Any] = {"size": 48, "starts": 6, "steps": 200}
+SMALL: dict[str, Any] = {"size": 36, "starts": 5, "steps": 200}
 FULL: dict[str, Any] = {"size": 192, "starts": 30, "steps": 4000}
 NETWORK, TEMPERATURE, DAMPING, TIME_STEP, SMOOTHING = "tetrahedral/best", 0.01, 0.2, 1.0, 1.5
 LARGEST_CHIRALITY = 4 / (3 * np.sqrt(3))
@@ -61,7 +61,7 @@ def make(full: bool, say: Say) -> Made:
             state, _ = dynamics.step(state, force, noise)
     time, length = TIME_STEP * np.array(steps), np.stack(lengths, 1)
     window = _window(time, length, lattice)
-    growth = growth_exponent(time, length, window)
+    growth = without_bend(growth_exponent(time, length, window), time, length)
     rings = [ring_average(structure, lattice) for structure in structures]
     late = [i for i, t in enumerate(time) if window[0] <= t <= window[1]]
     curves = rescaled(rings[0][0][1:], np.stack([rings[i][1].numpy()[:, 1:] for i in late], 1), length[:, late])
@@ -91,7 +91,10 @@ def make(full: bool, say: Say) -> Made:
         numbers,
         compared,
         {**settings, "network": NETWORK, "temperature": TEMPERATURE, "damping": DAMPING, "time_step": TIME_STEP},
-        [f"{settings['size']} x {settings['size']}, {settings['starts']} starts, T = {TEMPERATURE}, damping {DAMPING}"],
+        [
+            f"{settings['size']} x {settings['size']}, {settings['starts']} starts, T = {TEMPERATURE}, damping {DAMPING}, to "
+            f"t = {time[-1]:g}; see the card of {NETWORK} for the error of its force"
+        ],
     )
 
 
