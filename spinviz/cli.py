@@ -16,6 +16,7 @@ from spinviz.cli_ensemble import add_ensemble
 from spinviz.cli_learning import add_learning, force
 from spinviz.cli_reproduce import add_reproduce
 
+VIEWS = ("texture", "chirality", "structure", "curves", "all")
 DTYPES = ("float32", "float64")
 
 
@@ -149,6 +150,8 @@ def _add_recording(parser: argparse.ArgumentParser) -> None:
 def _add_movie_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames-per-second", type=count, default=25, metavar="F", help="of the movie (25)")
     parser.add_argument("--height", type=count, default=544, metavar="PIXELS", help="of the movie (544)")
+    parser.add_argument("--view", choices=VIEWS, default="texture", help="what the movie shows (texture)")
+    parser.add_argument("--plain", action="store_true", help="no text and no colour key in the movie")
 
 
 def _add_others(commands: Any) -> None:

@@ -26,6 +26,7 @@ from engine.presets import PRESETS, preset
 from engine.simulation import Simulation
 from engine.state import SpinState
 from spinviz import cli_bench, cli_ensemble, cli_reproduce, commands_learning
+from spinviz.film import caption_of
 from spinviz.headless import FrameWriter, Recorded, asked_to_stop, record
 from spinviz.limits import FOLDER_VARIABLE, SESSIONS_VARIABLE, SIZE_VARIABLE
 from spinviz.movie import MovieWriter
@@ -60,10 +61,11 @@ def movie(arguments: Namespace) -> int:
     with read_trajectory(arguments.file) as trajectory:
         if not len(trajectory):
             raise ValueError(f"{arguments.file} has no frames")
-        caption = arguments.caption or str(trajectory.settings.get("preset", ""))
+        caption = arguments.caption or caption_of(trajectory.settings)
         style = (arguments.frames_per_second, arguments.height, caption, True, arguments.replica)
+        look = {"view": arguments.view, "notes": not arguments.plain}
         chosen = range(0, len(trajectory), arguments.every)
-        with MovieWriter(arguments.out, *style) as writer:
+        with MovieWriter(arguments.out, *style, **look) as writer:
             for i in tqdm(chosen, desc="movie", unit="frame", file=sys.stderr):
                 writer.write(trajectory[i])
     print(f"{arguments.out}: {len(chosen)} frames")
@@ -170,8 +172,8 @@ def _record(simulation: Simulation, arguments: Namespace, append: bool) -> int:
     if arguments.out:
         writers.append(TrajectoryWriter(arguments.out, settings, observables, append=append))
     if arguments.movie:
-        caption = f"{simulation.settings.get('preset', '')} {simulation.settings.get('force', '')}".strip()
-        writers.append(MovieWriter(arguments.movie, arguments.frames_per_second, arguments.height, caption))
+        style = (arguments.frames_per_second, arguments.height, caption_of(settings))
+        writers.append(MovieWriter(arguments.movie, *style, view=arguments.view, notes=not arguments.plain))
     checkpoint = _checkpoint_path(arguments)
     with (
         asked_to_stop() as asked,

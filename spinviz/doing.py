@@ -24,6 +24,7 @@ from spinviz.status import Status
 from spinviz.timebar import TimeBar
 from spinviz.toolbox import ToolBox
 from spinviz.tools import unpin_all
+from spinviz.views.scene_view import SceneView
 
 MOST_MARKS = 400  # pinned sites that are ringed
 KEYS = {
@@ -32,6 +33,7 @@ KEYS = {
     "4": "audit", "?": "this list",
 }  # fmt: skip
 SHOWN = {" ": "space", "ArrowRight": "→", "ArrowLeft": "←"}
+SECTIONS = ("Tools on the texture", "Ramps and loops", "Three dimensions", "Link and keys")
 KEY_LIST = "Keys: " + ", ".join(f"{SHOWN.get(key, key)} {text}" for key, text in KEYS.items()) + "."
 
 
@@ -55,6 +57,7 @@ class Doing:
         self._note, self._settings = note, settings
         self.toolbox: ToolBox | None = None
         self.planner: Planner | None = None
+        self.scene: SceneView | None = None
         self.link: Any = None
         self._preset = controls.preset
         self._pins: list[int] = []
@@ -70,10 +73,10 @@ class Doing:
         self.bridge.on_key(lambda key: self._actions[key]())
         self.bridge.on_copied(self._copied)
         pictures.spin.panel.on_pick(self._picked)
-        self._makers = (self._make_tools, self._make_plans, self._make_link)
+        self._makers = (self._make_tools, self._make_plans, self._make_scene, self._make_link)
         self._rooms = [pmui.Column(sizing_mode="stretch_width", margin=0) for _ in self._makers]
         self.sections = pmui.Accordion(
-            *zip(("Tools on the texture", "Ramps and loops", "Link and keys"), self._rooms, strict=True),
+            *zip(SECTIONS, self._rooms, strict=True),
             disable_gutters=True, sizing_mode="stretch_width", margin=(4, 8), elevation=0,
             sx={"& .MuiTypography-root, & .MuiAccordionSummary-content *": {"fontSize": "13px", "fontWeight": 600},
                 "& .MuiAccordionSummary-root": {"minHeight": "34px", "padding": "0 6px"},
@@ -105,6 +108,16 @@ class Doing:
         """Write the present set-up into the address bar."""
         self.bridge.show_address("?" + urlencode(address.query(self._settings()), safe=","))
 
+    def dress(self, theme: str) -> None:
+        """The next scene is drawn for this theme."""
+        if self.scene is not None:
+            self.scene.theme = theme
+
+    def close(self) -> None:
+        """End the drawing of scenes."""
+        if self.scene is not None:
+            self.scene.close()
+
     def help(self) -> None:
         """Show the list of keys, or put it away."""
         shown = self.pictures.notes.visible and self.pictures.notes.object == KEY_LIST
@@ -124,6 +137,10 @@ class Doing:
     def _make_plans(self) -> list[Any]:
         self.planner = Planner(self.controls.system, self._start_plan, self.session.stop_schedule)
         return [self.planner.panel]
+
+    def _make_scene(self) -> list[Any]:
+        self.scene = SceneView(self.pictures.spin.panel.theme, lambda: self.pictures.spin.shown)
+        return [self.scene.panel]
 
     def _make_link(self) -> list[Any]:
         slim: dict[str, Any] = {

@@ -37,11 +37,13 @@ from spinviz.panels import Header, Pictures, Sidebar
 from spinviz.recording import Recording
 from spinviz.rewinding import Build
 from spinviz.session import Session
+from spinviz.sharing import SERVER
 from spinviz.status import Status
 from spinviz.theme import PAGE
 from spinviz.tools import returned
 
 POLL_MILLISECONDS = 15
+CROWDED_SECONDS = 0.025  # between two looks for a frame, times the pages that are open
 NARROW = 1000  # pixels
 FURNISH_SECONDS = 3.0  # a page that draws nothing for so long (a hidden tab) gets its controls all the same
 ALWAYS_MOVING: dict[str, Any] = {"step": 0, "time": 0.0, "steps_per_second": 0.0, "recorded": 0, "progress": 0.0}
@@ -73,6 +75,7 @@ class LivePage:
         self.session = Session(
             build, address.of_simulation(given), Committee().snapshot, running=False, prepare=limit_threads,
             extra=(DISAGREEMENT,), take_up=returned, fallback={"preset": given["preset"]},
+            share=SERVER,
         )  # fmt: skip
         self.auditor = Auditor()
         self.sidebar, self.header, self.pictures = Sidebar(self.controls), Header(), Pictures()
@@ -86,7 +89,7 @@ class LivePage:
         self._bare = [
             self.sidebar.furnish, self.pictures.furnish_side, self.pictures.furnish_curves, self._furnish_doing
         ]  # fmt: skip
-        self._watched = 0.0
+        self._watched = self._next = 0.0
         self._waiting: list[Frame] = []
         self._shown_kind = self._told = ""
         self._connect()
@@ -100,20 +103,29 @@ class LivePage:
 
     def watch(self) -> None:
         """Run and look for new frames, from now on: while the page loads, the processors are its own."""
+        SERVER.enter()
         send_at_once(pn.state.curdoc)
         self._watched = time.monotonic()
         self.session.start()
         pn.state.curdoc.add_periodic_callback(self.poll, POLL_MILLISECONDS)  # Panel's own costs 20 ms a call
 
     def close(self) -> None:
-        """Stop worker and audit, and remove the recordings."""
+        """Stop worker, audit and scenes, and remove the recordings."""
+        if self._watched:
+            self._watched = 0.0
+            SERVER.leave()
         self.auditor.stop()
+        self.doing.close()
         self.session.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def poll(self) -> None:
         """Show what is new. Frames go out one by one, everything else in one message
         when there are new observables or something happened, not at every step."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + (0.0 if SERVER.pages == 1 else SERVER.pages * CROWDED_SECONDS)
         frame = self.session.take_frame()
         if frame is not None:
             self.pictures.spin.show(frame)
@@ -169,7 +181,9 @@ class LivePage:
 
     def _dress(self) -> None:
         """Pictures follow the theme of the page."""
-        self.pictures.dress("dark" if self.page.dark_theme else "light")
+        theme = "dark" if self.page.dark_theme else "light"
+        self.pictures.dress(theme)
+        self.doing.dress(theme)
         if not self._bare:
             self.doing.show_address()
 

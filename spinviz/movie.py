@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image
 
 from engine.frame import Frame
-from spinviz.raster import TexturePicture
+from engine.lattice import Lattice
+from spinviz.film import VIEWS, Picture, picture_of
 from spinviz.theme import Colours
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -41,8 +42,10 @@ FORMATS: dict[str, dict[str, Any]] = {
 class MovieWriter:
     """Writes one frame of film per :meth:`write`; the suffix of ``path`` (.mp4, .webm, .gif) chooses the format.
 
-    ``height`` pixels of the picture, ``caption`` burnt in beside time, step and charge, ``replica`` the one shown.
-    Nothing is touched before the first frame. Raises ValueError for what cannot be written. A context manager.
+    ``height`` pixels of the picture, ``caption`` burnt in below time, step and charge, ``replica`` the one shown;
+    ``view`` one of :data:`spinviz.film.VIEWS`; ``notes`` False leaves out text and colour key. Nothing is touched before
+    the first frame, and no frame is kept: a movie may be as long as the disk allows. The same frames make the same
+    file. Raises ValueError for what cannot be written. A context manager.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class MovieWriter:
         caption: str = "",
         arrows: bool = True,
         replica: int = 0,
+        view: str = "texture",
+        notes: bool = True,
     ) -> None:
         self.path = Path(path)
         if self.path.suffix.lower() not in FORMATS:
@@ -63,10 +68,12 @@ class MovieWriter:
             raise ValueError(f"frames_per_second must be an integer from 1 to 100, got {frames_per_second}")
         if not 96 <= height <= 4320:
             raise ValueError(f"height must be from 96 to 4320 pixels, got {height}")
+        if view not in VIEWS:
+            raise ValueError(f"a movie shows one of {', '.join(VIEWS)}, got {view!r}")
         self.frames_per_second, self.height, self.replica = int(frames_per_second), int(height), replica
-        self._caption, self._arrows = caption, arrows
+        self._caption, self._arrows, self._view, self._notes = caption, arrows, view, notes
         self._format = FORMATS[self.path.suffix.lower()]
-        self._picture: TexturePicture | None = None
+        self._picture: Picture | None = None
         self._container: Any = None
         self._stream: Any = None
         self._frames = 0
@@ -81,7 +88,7 @@ class MovieWriter:
         if self._closed:
             raise ValueError(f"the movie {self.path} is closed; make another one")
         if self._picture is None:
-            self._picture = TexturePicture(frame.lattice, self.height, self._caption, self._arrows)
+            self._picture = self.picture(frame.lattice)
         image = self._picture.image(frame, self.replica)
         if self._container is None:
             self._open(*image.shape[:2])
@@ -92,9 +99,20 @@ class MovieWriter:
             self._container.mux(packet)
         self._frames += 1
 
+    def picture(self, lattice: Lattice) -> Picture:
+        """What draws the frames, made at the first one; where it has a ``close``, that is called at the end."""
+        return picture_of(self._view, lattice, self.height, self._caption, self._arrows, self._notes)
+
     def close(self) -> None:
         """Finish the file. May be called twice."""
         self._closed = True
+        picture, self._picture = self._picture, None
+        try:
+            self._finish()
+        finally:
+            getattr(picture, "close", lambda: None)()
+
+    def _finish(self) -> None:
         if self._container is None:
             return
         container, self._container = self._container, None

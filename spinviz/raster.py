@@ -7,6 +7,9 @@ sites are discs, seen along -z, the higher one in front. The map from pixels to 
 
 from __future__ import annotations
 
+from functools import cache
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
@@ -24,30 +27,34 @@ DISC_RADIUS = 0.3  # lattice constants
 class TexturePicture:
     """Draws Frames of one lattice: :meth:`image` -> (height, width, 3) uint8, both even (video formats need that).
 
-    ``height`` is that of the whole picture in pixels, with a strip for text at the bottom; wide lattices are drawn
-    lower. ``caption`` is added to the text of each frame. ``page`` "light" or "dark". Raises ValueError otherwise.
+    ``height`` is that of the whole picture in pixels, with a strip for text and colour key at the bottom (``notes``
+    False: without); wide lattices are drawn lower. ``caption`` is the second line of the text. ``page`` "light" or
+    "dark". Raises ValueError otherwise.
     """
 
+    key, round_key = "centre +z, rim −z", True
+
     def __init__(
-        self, lattice: Lattice, height: int = 544, caption: str = "", arrows: bool = True, page: str = "dark"
-    ) -> None:
+        self, lattice: Lattice, height: int = 544, caption: str = "", arrows: bool = True, page: str = "dark",
+        notes: bool = True,
+    ) -> None:  # fmt: skip
         if not 96 <= height <= 4320:
             raise ValueError(f"height must be from 96 to 4320 pixels, got {height}")
         if page not in PAGE:
             raise ValueError(f"page must be one of {sorted(PAGE)}, got {page!r}")
-        self.lattice, self.caption, self._arrows = lattice, caption, arrows
+        self.lattice, self.caption, self._arrows, self._notes = lattice, caption, arrows, notes
         self._page = PAGE[page]
-        self._text_height = max(12, round(height / 28))
-        strip = 2 * self._text_height
+        self._text_height = max(11, round(height / 34))
+        strip = 3 * self._text_height if notes else 0
         extent = np.diagonal(lattice.periods)[:2]  # L1 and L2 times the row distance
         available = np.array([LARGEST_ASPECT * height, height - strip])
         self.scale = float((available / extent).min())  # pixels per lattice constant
         self._area = np.maximum(np.rint(extent * self.scale).astype(int), 1)
-        self.width = _even(max(int(self._area[0]), SMALLEST_WIDTH))
-        self.height = _even(int(self._area[1]) + strip)
+        self.width = even(max(int(self._area[0]), SMALLEST_WIDTH))
+        self.height = even(int(self._area[1]) + strip)
         self._left = (self.width - int(self._area[0])) // 2
         self._sites = _pixel_sites(lattice, self._area, self.scale)
-        self._font = ImageFont.load_default(self._text_height)
+        self._font = font(self._text_height)
         self._tails = _arrow_sites(lattice, self.scale) if arrows else np.zeros(0, dtype=np.intp)
 
     def image(self, frame: Frame, replica: int = 0) -> Colours:
@@ -56,16 +63,39 @@ class TexturePicture:
             raise ValueError(
                 f"expected a frame of {self.lattice.sites} sites with a replica {replica}, got {frame.spin.shape[:2]}"
             )
-        spin = frame.spin[replica]
-        colours = np.concatenate([spin_colours(spin), [_rgb(self._page["background"])]]).astype(np.uint8)
         canvas = np.empty((self.height, self.width, 3), dtype=np.uint8)
-        canvas[:] = _rgb(self._page["background"])
-        canvas[: self._area[1], self._left : self._left + self._area[0]] = colours[self._sites]
+        canvas[:] = rgb(self._page["background"])
+        canvas[: self._area[1], self._left : self._left + self._area[0]] = self.colours(frame, replica)
         picture = Image.fromarray(canvas)
         draw = ImageDraw.Draw(picture)
-        self._draw_arrows(draw, spin)
-        self._draw_text(draw, frame, replica)
+        self._draw_arrows(draw, frame.spin[replica])
+        if self._notes:
+            self._draw_notes(picture, draw, self.words(frame, replica))
         return np.asarray(picture)
+
+    def colours(self, frame: Frame, replica: int) -> Colours:
+        """Pixels of the drawn rectangle."""
+        none = [rgb(self._page["background"])]
+        return np.concatenate([spin_colours(frame.spin[replica]), none]).astype(np.uint8)[self._sites]
+
+    def words(self, frame: Frame, replica: int) -> list[str]:
+        """Lines of text below the picture."""
+        words = [f"t = {frame.time[replica]:.4g}", f"step {frame.step}"]
+        charge = frame.observables.get("topological_charge")
+        if charge is not None:
+            words.append(f"Q = {charge[replica] + 0.0:.0f}")
+        return ["   ".join(words), self.caption]
+
+    def paint_key(self, size: tuple[int, int]) -> Colours:
+        """The key to the colours, (height, width) pixels: the upper half sphere inside, the lower one outside."""
+        across, up = np.meshgrid(*(np.linspace(-1, 1, n) for n in size[::-1]))
+        radius, angle = np.hypot(across, up), np.arctan2(-up, across)
+        polar = np.pi * np.minimum(radius, 1)
+        wheel = spin_colours(
+            np.stack([np.sin(polar) * np.cos(angle), np.sin(polar) * np.sin(angle), np.cos(polar)], -1)
+        )
+        wheel[radius > 1] = rgb(self._page["background"])
+        return wheel
 
     def _draw_arrows(self, draw: ImageDraw.ImageDraw, spin: npt.NDArray[np.float32]) -> None:
         """Arrows of the in-plane part, centred on their sites, as long as the in-plane part."""
@@ -85,14 +115,28 @@ class TexturePicture:
         for points, level in zip(path[visible].reshape(-1, 10).tolist(), ink[visible].tolist(), strict=True):
             draw.line(points, fill=(level, level, level), width=width)
 
-    def _draw_text(self, draw: ImageDraw.ImageDraw, frame: Frame, replica: int) -> None:
-        words = [f"t = {frame.time[replica]:.4g}", f"step {frame.step}"]
-        charge = frame.observables.get("topological_charge")
-        if charge is not None:
-            words.append(f"Q = {charge[replica] + 0.0:.0f}")
-        text = "   ".join([*words, *([self.caption] if self.caption else [])])
-        start = (self._text_height / 2, self._area[1] + self._text_height / 2)
-        draw.text(start, text, font=self._font, fill=_rgb(self._page["text"]), anchor="lt")
+    def _draw_notes(self, picture: Image.Image, draw: ImageDraw.ImageDraw, lines: list[str]) -> None:
+        """Text on the left, the key to the colours on the right where there is room."""
+        line, top = self._text_height, int(self._area[1])
+        ink, muted = rgb(self._page["text"]), rgb(self._page["muted"])
+        size = (round(2.6 * line), round(2.6 * line)) if self.round_key else (line, 5 * line)
+        left, middle = self.width - size[1] - line // 2, top + (self.height - top) // 2
+        picture.paste(Image.fromarray(self.paint_key(size)), (left, middle - size[0] // 2))
+        room = left - line
+        small = font(round(0.8 * line))
+        wanted = max((self._font.getlength(text) for text in lines), default=0.0)
+        if wanted + small.getlength(self.key) + 2 * line < room:
+            draw.text((left - line / 2, middle), self.key, font=small, fill=muted, anchor="rm")
+        for index, text in enumerate(lines):
+            place = (line / 2, top + (0.4 + 1.25 * index) * line)
+            draw.text(place, text, font=self._fitted(text, room), fill=ink, anchor="lt")
+
+    def _fitted(self, text: str, room: float) -> ImageFont.FreeTypeFont:
+        """The font, smaller where the text would not fit into so many pixels."""
+        length = self._font.getlength(text)
+        if length <= room:
+            return self._font
+        return font(max(6, int(self._text_height * room / length)))
 
 
 def _pixel_sites(lattice: Lattice, area: npt.NDArray[np.intp], scale: float) -> npt.NDArray[np.int32]:
@@ -145,9 +189,17 @@ def _arrow_sites(lattice: Lattice, scale: float) -> npt.NDArray[np.intp]:
     return np.flatnonzero((lattice.cells % stride == stride // 2).all(axis=1))
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, that Matplotlib brings along: Pillow's own font has no Greek."""
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
-def _even(length: int) -> int:
+def even(length: int) -> int:
     return length + length % 2

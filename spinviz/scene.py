@@ -225,27 +225,15 @@ class SceneMovie(MovieWriter):
     ``path`` ends in .mp4, .webm or .gif; other options are those of :class:`Scene`. Time and step are burnt in.
     """
 
-    _picture: Any
-
     def __init__(
         self, path: str | os.PathLike[str], frames_per_second: int = 25, replica: int = 0, **scene: Any
     ) -> None:
         self._options = {"text": True, "size": (960, 720), **scene}
         super().__init__(path, frames_per_second, height=self._options["size"][1], replica=replica)
 
-    def write(self, frame: Frame) -> None:
-        """Draw and encode one frame."""
-        if self._picture is None and not self._closed:
-            self._picture = Scene(frame.lattice, **self._options)
-        super().write(frame)
-
-    def close(self) -> None:
-        """Finish the file and free the drawing context. May be called twice."""
-        try:
-            super().close()
-        finally:
-            if self._picture is not None:
-                self._picture.close()
+    def picture(self, lattice: Lattice) -> Scene:
+        """What draws the frames."""
+        return Scene(lattice, **self._options)
 
 
 def picture(frame: Frame, size: tuple[int, int] = (960, 720), replica: int = 0, **scene: Any) -> Colours:

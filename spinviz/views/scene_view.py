@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -31,26 +32,27 @@ class SceneView(View):
     """Drawn only when the button is pressed, or a slider is let go after that. ``close`` frees the drawing context.
 
     Drawing has one thread of its own: it takes tenths of a second, loads VTK the first time, and a drawing context
-    belongs to the thread that made it.
+    belongs to the thread that made it. ``newest`` is asked for the frame that the button draws; without it, that is the
+    one shown last.
     """
 
-    def __init__(self, theme: str = "light") -> None:
-        self.theme = theme
+    def __init__(self, theme: str = "light", newest: Callable[[], Frame | None] | None = None) -> None:
+        self.theme, self._newest = theme, newest
         self._frame: Frame | None = None
         self._drawn: tuple[Frame, bytes] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spinviz-scene")
-        small: dict[str, Any] = {"size": "small", "margin": (2, 8)}
+        small: dict[str, Any] = {"size": "small", "margin": (4, 6), "sizing_mode": "stretch_width"}
         self.button = pmui.Button(label="Draw this moment", icon="view_in_ar", variant="outlined", **small)
-        self.marker = pmui.Select(label="Sites as", options=list(MARKERS), value="Arrows", width=110, **small)
+        self.marker = pmui.Select(label="Sites as", options=list(MARKERS), value="Arrows", **small)
         self.azimuth = pmui.FloatSlider(label="Azimuth (°)", start=-180, end=180, step=5, value=20, **small)
         self.elevation = pmui.FloatSlider(label="Elevation (°)", start=0, end=90, step=5, value=35, **small)
         self.message = pn.pane.HTML("", margin=(0, 8), styles={"font-size": "12px"})
-        self.image = pn.pane.PNG(None, alt_text="Scene: nothing drawn yet", sizing_mode="scale_both", min_height=120)
+        self.image = pn.pane.PNG(None, alt_text="Scene: nothing drawn yet", sizing_mode="scale_width", margin=(2, 6))
         self.tools = PictureTools(self.file, title="scene", help=HELP)
-        controls = pmui.Row(
-            self.button, self.marker, self.azimuth, self.elevation, margin=0, sizing_mode="stretch_width"
-        )
-        self.panel = pn.Column(self.tools, controls, self.message, self.image, sizing_mode="stretch_both", margin=0)
+        self.panel = pn.Column(
+            self.button, self.marker, self.azimuth, self.elevation, self.tools, self.message, self.image,
+            sizing_mode="stretch_width", margin=0,
+        )  # fmt: skip
         self.button.on_click(self.draw)
         self.marker.param.watch(self._again, "value")
         for slider in (self.azimuth, self.elevation):
@@ -62,6 +64,8 @@ class SceneView(View):
 
     async def draw(self, event: Any = None) -> None:
         """Draw the newest frame. What cannot be drawn is said."""
+        if self._newest is not None and event is not None:
+            self._frame = self._newest()
         frame = self._frame
         if frame is None:
             self.message.object = "There is nothing to draw yet."

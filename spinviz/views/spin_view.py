@@ -29,6 +29,11 @@ class SpinView(View):
         self.panel = LatticeMap(title="spin", label="Spin texture", legend="wheel", sizing_mode="stretch_both")
         self.panel.on_hover(lambda hovering: self._read())
 
+    @property
+    def shown(self) -> Frame | None:
+        """The frame that is shown."""
+        return self._shown
+
     def show(self, frame: Frame) -> None:
         if self._shown is not None and frame.step < self._shown.step:
             self.marks = []  # they belong to a run that is over

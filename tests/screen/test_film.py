@@ -1,0 +1,148 @@
+"""Pictures of a movie show what they say: triangles where they lie, momenta in the zone, curves of what was measured."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+import engine
+from engine import snapshot
+from engine.checkpoint import describe
+from engine.frame import Frame
+from engine.lattice import Lattice, random_sites, square, triangular
+from engine.observables import fold_to_zone
+from spinviz.film import VIEWS, caption_of, picture_of
+from spinviz.movie import MovieWriter
+from spinviz.theme import chirality_colours, structure_factor_colours
+
+HEIGHT = 240
+
+
+def frame_of(lattice: Lattice, seed: int = 0, step: int = 0) -> Frame:
+    spin = np.random.default_rng(seed).normal(size=(1, lattice.sites, 3))
+    return Frame(
+        step, np.full(1, 0.5 * step), (spin / np.linalg.norm(spin, axis=-1, keepdims=True)).astype("f4"), lattice
+    )
+
+
+def chirality_of(frame: Frame) -> np.ndarray:
+    a, b, c = (frame.spin[0].astype(float)[frame.lattice.plaquettes[:, k]] for k in range(3))
+    return np.sum(a * np.cross(b, c), axis=1)
+
+
+@pytest.mark.parametrize("lattice", [square(6, 5), triangular(6, 4)], ids=["square", "triangular"])
+def test_every_pixel_shows_its_triangle(lattice: Lattice) -> None:
+    frame = frame_of(lattice)
+    picture = picture_of("chirality", lattice, HEIGHT, notes=False)
+    image, scale = picture.image(frame), picture.scale
+    colours = chirality_colours(chirality_of(frame))
+    centres = np.zeros((len(lattice.plaquettes), 2))
+    places = lattice.positions[lattice.plaquettes]
+    for corner in (1, 2):  # the corner of the triangle next to its first one
+        step = places[:, corner] - places[:, 0]
+        images = np.array([[i, j] for i in (-1, 0, 1) for j in (-1, 0, 1)]) @ lattice.periods
+        found = (step[:, None] + images)[
+            np.arange(len(step)), np.linalg.norm(step[:, None] + images, axis=-1).argmin(1)
+        ]
+        centres += found / 3
+    centres += places[:, 0]
+    left = (picture.width - round(lattice.shape[0] * scale)) // 2
+    tall = round(lattice.shape[1] * lattice.primitive_vectors[1, 1] * scale)
+    x = (centres[:, 0] + 0.5) % lattice.shape[0] * scale
+    y = centres[:, 1] + lattice.primitive_vectors[1, 1] / 2
+    wraps = np.floor(y / (tall / scale))
+    x = (x - wraps * lattice.periods[1, 0] * scale) % (lattice.shape[0] * scale)
+    rows = (tall - (y * scale) % tall).astype(int).clip(0, tall - 1)
+    np.testing.assert_array_equal(image[rows, left + x.astype(int)], colours)
+
+
+@pytest.mark.parametrize("lattice", [square(8), triangular(8)], ids=["square", "triangular"])
+def test_a_spiral_is_bright_at_its_momentum(lattice: Lattice) -> None:
+    q = fold_to_zone(lattice.momenta(), lattice)
+    chosen = int(np.flatnonzero((np.linalg.norm(q, axis=1) > 1) & (np.linalg.norm(q, axis=1) < 1.8))[0])
+    phase = lattice.positions @ q[chosen]
+    spin = np.stack([np.cos(phase), np.sin(phase), 0 * phase], axis=-1)[None].astype("f4")
+    picture = picture_of("structure", lattice, HEIGHT, notes=False)
+    image = picture.image(Frame(0, np.zeros(1), spin, lattice))
+    brightest = (image == structure_factor_colours(np.ones(1), 1.0)[0]).all(axis=-1)
+    rows, columns = np.nonzero(brightest)
+    assert len(rows) > 20, "the spiral is seen"
+    zone = lattice.brillouin_zone()
+    step = 2 * 1.1 * np.abs(zone.vertices).max() / min(image.shape[0], round(lattice.shape[0] * picture.scale))
+    across, up = (columns + 0.5 - picture.width / 2) * step, (picture.height / 2 - rows - 0.5) * step
+    seen = fold_to_zone(np.stack([across, up], axis=-1), lattice)
+    spacing = np.linalg.norm(zone.reciprocal, axis=1).max() / 8
+    distance = np.minimum(*(np.linalg.norm(seen - sign * q[chosen], axis=1) for sign in (1, -1)))
+    assert distance.max() < spacing, "and nowhere else"
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_sizes_are_even_and_text_is_optional(view: str) -> None:
+    lattice = triangular(6)
+    with_text, without = (picture_of(view, lattice, HEIGHT, "T = 0.02", notes=notes) for notes in (True, False))
+    first, later = (frame_of(lattice, step=step) for step in (1, 2))
+    for picture in (with_text, without):
+        images = [picture.image(first), picture.image(later)]
+        assert images[0].shape == images[1].shape and all(n % 2 == 0 for n in images[0].shape[:2])
+    if view not in ("curves", "all"):
+        assert (with_text.image(first) != with_text.image(later)).any(), "time is burnt in"
+        assert (without.image(first) == without.image(later)).all()
+
+
+def test_curves_follow_what_was_measured() -> None:
+    lattice = square(4)
+    picture = picture_of("curves", lattice, HEIGHT)
+    images = []
+    for step, level in enumerate((0.0, 1.0, 0.5)):
+        frame = frame_of(lattice, step=step)
+        frame.observables["energy"] = np.array([level])
+        images.append(picture.image(frame))
+    assert all((a != b).any() for a, b in itertools.pairwise(images))
+    again = picture.image(frame_of(lattice, step=0))
+    assert (again != images[-1]).any(), "it starts anew when time runs back"
+
+
+def test_random_sites_have_texture_and_curves() -> None:
+    lattice = random_sites(20)
+    for view in ("chirality", "structure"):
+        with pytest.raises(ValueError, match="random sites"):
+            picture_of(view, lattice, HEIGHT)
+    assert picture_of("all", lattice, HEIGHT).image(frame_of(lattice)).std() > 10
+    with pytest.raises(ValueError, match="texture, chirality"):
+        picture_of("spin", lattice, HEIGHT)
+
+
+def test_the_caption_says_the_parameters() -> None:
+    simulation = engine.preset("heisenberg", 6, force="classical", seed=4, damping=0.125, temperature=0.02)
+    text = caption_of(simulation.settings | {"parts": describe(simulation)})
+    assert all(
+        word in text for word in ("heisenberg", "classical", "α = 0.125", "T = 0.02", "H = (0, 0, 0.289)", "seed 4")
+    )
+    assert "μ = -3.5" in caption_of({"parts": describe(engine.preset("skyrmion", 6))})
+    assert caption_of({}) == ""
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])
+def test_the_same_seed_makes_the_same_movie(tmp_path: Path, suffix: str) -> None:
+    digests = []
+    for name in ("one", "two"):
+        simulation = engine.preset("heisenberg", 8, force="classical", seed=5)
+        path = tmp_path / f"{name}{suffix}"
+        with MovieWriter(path, 10, HEIGHT, view="all") as movie:
+            for _ in range(7):
+                movie.write(snapshot(simulation, ("energy",)))
+                simulation = simulation.advance(1)
+        if suffix == ".gif":
+            with Image.open(path) as image:
+                assert image.n_frames == 7
+        with av.open(str(path)) as container:
+            pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert len(pictures) == 7
+        digests.append(hashlib.sha256(b"".join(one.tobytes() for one in pictures)).hexdigest())
+    assert digests[0] == digests[1]
