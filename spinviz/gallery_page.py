@@ -1,6 +1,6 @@
 """The gallery: recorded runs to replay, scrub, play and compare, two of them locked in time; uploads are checked first.
 
-Time is the physical one: the slider walks through the frames of both runs in order of their times, and each run shows its
+Below them stand the papers' figures as they were made here. Time is the physical one: the slider walks through the frames of both runs in order of their times, and each run shows its
 last frame at or before that time. Frames are read from the file when they are shown; nothing is simulated.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
+from spinviz.figures_shown import FiguresOfThePapers
 from spinviz.index_page import links
 from spinviz.limits import FOLDER_VARIABLE
 from spinviz.message import Message
@@ -105,8 +106,10 @@ class GalleryPage:
         self._playing: Any = None
         self._quiet = False
         self._make_widgets()
+        self.figures = FiguresOfThePapers(self.offered, self.replay)
         self.page = pmui.Page(
-            title="spinviz gallery", header=[links("gallery")], sidebar=[self._sidebar()], main=[self._main()],
+            title="spinviz gallery", header=[links("gallery")], sidebar=[self._sidebar()],
+            main=[self._main(), self.figures.panel],
             sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
         )  # fmt: skip
         first = next(iter(self.offered), None)
@@ -145,6 +148,13 @@ class GalleryPage:
         self.made.object = "".join(TABLE.format(title=f"{key}: {escape(run.name)}", made=run.made)
                                    for key, run in runs.items())  # fmt: skip
         self.show()
+
+    def replay(self, name: str) -> None:
+        """Show a run alone, as A, from its start, and play it."""
+        self.choice["B"].value = NONE
+        self.choice["A"].value = name
+        self.choose("A", name)
+        self.toggle()
 
     def show(self) -> None:
         """Both runs at the present time."""
