@@ -116,6 +116,7 @@ class LivePage:
             SERVER.leave()
         self.auditor.stop()
         self.doing.close()
+        self.sidebar.close()
         self.session.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from engine.lattice import Lattice
 from engine.presets import Preset
 from spinviz.audit import Audit
 from spinviz.controls import CONTROLS, LEARNED, Controls
+from spinviz.downloads import Downloads
 from spinviz.message import Message
 from spinviz.recording import Recording
 from spinviz.status import Status
@@ -56,14 +57,8 @@ class Sidebar:
         self.suggest = pmui.Button(label="Suggested time step", variant="text", size="small", **SLIM)
         self.record = pmui.Button(label="Record", variant="outlined", color="error", size="small", **SLIM)
         self.recorded = pn.pane.HTML("", margin=(0, 14))
-        self.downloads = {
-            suffix: pmui.FileDownload(
-                label=label, filename=f"run.{suffix}", size="small", disabled=True, auto=True,
-                callback=lambda suffix=suffix: self._path(suffix), **SLIM,
-            )
-            for suffix, label in (("h5", "Download data (HDF5)"), ("mp4", "Download movie (MP4)"))
-        }  # fmt: skip
-        self._recording: Recording | None = None
+        self.taking = pmui.Column(sizing_mode="stretch_width", margin=0)
+        self.downloads: Downloads | None = None
         self.audit = pmui.Button(label="Audit", icon="fact_check", variant="outlined", size="small", width=104,
                                  margin=(6, 4, 2, 12))  # fmt: skip
         self.audit_every = pmui.IntInput(
@@ -86,7 +81,7 @@ class Sidebar:
             self.electrons, self.learned, *(self.widgets[name] for name in ("chemical_potential", "filling")),
             _heading("Dynamics"), *(self.widgets[name] for name in ("damping", "time_step")), self.suggest,
             self.widgets["speed"],
-            _heading("Recording"), self.record, self.recorded, *self.downloads.values(),
+            _heading("Recording"), self.record, self.recorded, self.taking,
         ]  # fmt: skip
 
     def arrange(self) -> None:
@@ -110,15 +105,15 @@ class Sidebar:
         self.recorded.object = f"{status.recorded} frames recorded" if status.recorded else ""
 
     def offer(self, recording: Recording | None) -> None:
-        """Offer a finished recording for download."""
-        self._recording = recording
-        for button in self.downloads.values():
-            button.disabled = recording is None
+        """Offer a finished recording, its data and movies of it; None takes the last one away."""
+        self.close()
+        self.downloads = None if recording is None else Downloads(recording.path)
+        self.taking.objects = [] if self.downloads is None else [self.downloads.panel]
 
-    def _path(self, suffix: str) -> str:
-        assert self._recording is not None
-        path = self._recording.trajectory_path if suffix == "h5" else self._recording.movie_path
-        return str(path)
+    def close(self) -> None:
+        """End a movie that is being made."""
+        if self.downloads is not None:
+            self.downloads.close()
 
 
 class Header:

@@ -1,4 +1,4 @@
-"""Recording: frames of a run into one HDF5 trajectory and one MP4 movie, written while it runs."""
+"""Recording: frames of a run into an HDF5 trajectory, written while it runs; movies are made from it afterwards."""
 
 from __future__ import annotations
 
@@ -8,36 +8,32 @@ from typing import Any
 from engine.checkpoint import describe
 from engine.frame import Frame
 from engine.io.trajectory import TrajectoryWriter
-from spinviz.movie import MovieWriter
 
-MOVIE_RATE = 25
 WANTED_RATE = 30.0
 
 
 class Recording:
-    """Writes ``folder/run.h5`` and ``folder/run.mp4``; both are readable after an interruption.
+    """Writes ``folder/run.h5``, that is readable after an interruption.
 
     ``every`` steps one frame, chosen when the recording begins so that about 30 frames are written per second of
     waiting, at most: a slow simulation is recorded step by step.
     """
 
-    observables: tuple[str, ...] = ("magnetization",)
+    observables: tuple[str, ...] = ("magnetization", "energy")
 
     def __init__(self, folder: Path, every: int | None = None) -> None:
-        self.trajectory_path, self.movie_path = folder / "run.h5", folder / "run.mp4"
+        self.path = folder / "run.h5"
         self._wanted, self.every, self.frames = every, 1, 0
         self._first = 0
         self._trajectory: TrajectoryWriter | None = None
-        self._movie: MovieWriter | None = None
 
     def begin(self, simulation: Any, steps_per_second: float) -> None:
-        """Open the files for this simulation."""
+        """Open the file for this simulation."""
         self.every = self._wanted or max(1, round(steps_per_second / WANTED_RATE))
         self._first = simulation.state.step
         if len(simulation.lattice.plaquettes):
-            self.observables = ("magnetization", "topological_charge")
-        self._trajectory = TrajectoryWriter(self.trajectory_path, self._settings(simulation), self.observables)
-        self._movie = MovieWriter(self.movie_path, frames_per_second=MOVIE_RATE)
+            self.observables = ("magnetization", "energy", "topological_charge")
+        self._trajectory = TrajectoryWriter(self.path, self._settings(simulation), self.observables)
 
     def _settings(self, simulation: Any) -> dict[str, Any]:
         """What made the run, and all its parameters as they are now."""
@@ -49,16 +45,14 @@ class Recording:
         return (step - self._first) % self.every == 0
 
     def write(self, frame: Frame) -> None:
-        """Append one frame to both files."""
-        if self._trajectory is None or self._movie is None:
+        """Append one frame."""
+        if self._trajectory is None:
             raise RuntimeError("the recording was not begun; call begin(simulation, rate) first")
         self._trajectory.write(frame)
-        self._movie.write(frame)
         self.frames += 1
 
     def close(self) -> None:
-        """Finish both files. May be called twice."""
-        for writer in (self._trajectory, self._movie):
-            if writer is not None:
-                writer.close()
-        self._trajectory = self._movie = None
+        """Finish the file. May be called twice."""
+        if self._trajectory is not None:
+            self._trajectory.close()
+        self._trajectory = None

@@ -50,7 +50,7 @@ class SceneView(View):
         self.image = pn.pane.PNG(None, alt_text="Scene: nothing drawn yet", sizing_mode="scale_width", margin=(2, 6))
         self.tools = PictureTools(self.file, title="scene", help=HELP)
         self.panel = pn.Column(
-            self.button, self.marker, self.azimuth, self.elevation, self.tools, self.message, self.image,
+            self.button, self.image, self.message, self.tools, self.marker, self.azimuth, self.elevation,
             sizing_mode="stretch_width", margin=0,
         )  # fmt: skip
         self.button.on_click(self.draw)

@@ -132,6 +132,7 @@ def test_a_recording_can_be_downloaded(open_page: OpenPage, tmp_path: Path) -> N
     page.get_by_role("button", name="Record", exact=True).click()
     wait_for(page, lambda: live.session.status.recorded >= 6, "frames are recorded")
     page.get_by_role("button", name="Stop recording").click()
+    page.get_by_role("button", name="Make the movie").click()
     for label, path in (("Download data (HDF5)", tmp_path / "run.h5"), ("Download movie (MP4)", tmp_path / "run.mp4")):
         button = page.get_by_role("button", name=label).or_(page.get_by_role("link", name=label)).first
         expect(button).to_be_enabled(timeout=10_000)
