@@ -37,6 +37,7 @@ PRESET_SETTINGS = (
     "force", "field", "temperature", "electron_temperature", "damping", "time_step", "seed", "replicas", "texture",
     "twists", "moments", "probes", "chemical_potential", "filling", "device", "dtype",
 )  # fmt: skip
+LOADING_MILLISECONDS = 60_000  # a page may need to load; tabs that were there and left are closed in seconds (tabs.py)
 DEFAULT_OBSERVABLES = ("energy", "magnetization")
 PACKAGES = ("spinviz", "torch", "numpy", "h5py", "panel", "bokeh", "av")
 
@@ -131,6 +132,7 @@ def serve_options(arguments: Namespace) -> tuple[list[str], dict[str, str]]:
         raise ValueError("--origin must be a host name with or without a port; '*' would let any page in")
     setup = Path(__file__).with_name("public.py" if arguments.public else "warm.py")
     options = ["--address", arguments.address, "--port", str(arguments.port), "--setup", str(setup), "--index", "main"]
+    options += ["--check-unused-sessions", "1000", "--unused-session-lifetime", str(LOADING_MILLISECONDS)]
     for origin in [*arguments.origin, *([f"{host}:{arguments.port}" for host in LOOPBACK] if here else [])]:
         options += ["--allow-websocket-origin", origin]
     options += ["--show"] if arguments.show else []

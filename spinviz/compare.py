@@ -26,11 +26,12 @@ from panel.util import edit_readonly
 from engine import snapshot, topological_charge
 from spinviz.changes import built, quenched, restarted, value_at, with_force, with_values
 from spinviz.controls import Controls
-from spinviz.layout import POLL_MILLISECONDS, THEME, limit_threads, send_at_once
+from spinviz.layout import POLL_MILLISECONDS, THEME, limit_threads
 from spinviz.message import Message
 from spinviz.panels import CARD, widget
 from spinviz.session import Session
 from spinviz.status import Status
+from spinviz.tabs import attached, send_at_once
 from spinviz.theme import LINES
 from spinviz.tools import returned
 from spinviz.views import SpinView
@@ -386,7 +387,4 @@ def _at_state(present: Any, state: Any) -> Any:
 def compare_page(settings: Mapping[str, Any] | None = None) -> Any:
     """The page of one browser tab, with its two workers; freed when the tab is closed."""
     pn.extension(reconnect=True)
-    compare = ComparePage(settings=settings)
-    pn.state.onload(compare.watch)
-    pn.state.on_session_destroyed(lambda context: threading.Thread(target=compare.close, daemon=True).start())
-    return compare.page
+    return attached(ComparePage(settings=settings))

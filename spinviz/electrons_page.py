@@ -18,6 +18,7 @@ from spinviz.gallery_page import CARD, SLIM, THEME, offered, recordings_folder
 from spinviz.index_page import links
 from spinviz.message import Message
 from spinviz.recorded_run import RecordedRun, run_of_trajectory
+from spinviz.tabs import attached
 from spinviz.views import SpinView
 from spinviz.views.electrons_view import ElectronsView
 from spinviz.worker import sentence
@@ -242,7 +243,4 @@ def card(title: str, content: Any) -> Any:
 def electrons_page() -> Any:
     """The page of one tab; its worker is stopped when it is closed."""
     pn.extension(reconnect=True)
-    page = ElectronsPage(recordings_folder())
-    pn.state.onload(page.watch)
-    pn.state.on_session_destroyed(lambda context: page.close())
-    return page.page
+    return attached(ElectronsPage(recordings_folder()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +14,6 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 import torch
-from bokeh.document import Document
 from panel.util import edit_readonly
 
 from engine.frame import Frame
@@ -39,6 +37,7 @@ from spinviz.rewinding import Build
 from spinviz.session import Session
 from spinviz.sharing import SERVER
 from spinviz.status import Status
+from spinviz.tabs import attached, send_at_once
 from spinviz.theme import PAGE
 from spinviz.tools import returned
 
@@ -346,16 +345,6 @@ class LivePage:
         self.sidebar.arrange()
 
 
-def send_at_once(document: Document) -> None:
-    """Send small messages without delay (TCP_NODELAY).
-
-    A frame is five small writes; with Nagle's algorithm the later ones wait up to 40 ms for the browser to acknowledge
-    the first, and two frames arrive together.
-    """
-    for connection in document.session_context.session._subscribed_connections:
-        connection._socket.set_nodelay(True)
-
-
 def limit_threads() -> None:
     """Threads of one step: SPINVIZ_THREADS, or half of the cores, so that pages stay quick. Per thread of Python."""
     wanted = os.environ.get(THREADS_VARIABLE, "")
@@ -380,10 +369,3 @@ def addressed(build: Build = built, settings: Mapping[str, Any] | None = None) -
     usual = Controls()
     usual.choose(read["preset"])
     return LivePage(build, {**usual.first_settings(), **read}, notes)
-
-
-def attached(live: LivePage) -> Any:
-    """Bind a live page to the browser tab that is being opened: start looking when it is loaded, free all when gone."""
-    pn.state.onload(live.watch)
-    pn.state.on_session_destroyed(lambda context: threading.Thread(target=live.close, daemon=True).start())
-    return live.page

@@ -6,7 +6,6 @@ the browser's own storage, so that a lesson can be left and taken up again.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,12 +15,13 @@ import panel as pn
 import panel_material_ui as pmui
 from panel.util import edit_readonly
 
-from spinviz.layout import THEME, limit_threads, send_at_once
+from spinviz.layout import THEME, limit_threads
 from spinviz.lessons import Experiment, Lesson, Step, load_lessons, look, prepared, turned
 from spinviz.lessons.memory import Memory, Place, Progress, named_place, read_progress, step_name
 from spinviz.lessons.reader import Reader
 from spinviz.message import Message
 from spinviz.session import Session
+from spinviz.tabs import attached, send_at_once
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView, View
 from spinviz.views.time_series_view import COLUMNS
 
@@ -284,11 +284,4 @@ def narrow(*rules: str) -> str:
 def learn_page() -> Any:
     """The page of one browser tab, with its own worker; freed when the tab is closed."""
     pn.extension("mathjax", reconnect=True)
-    return bound(LearnPage(query=pn.state.session_args or {}))
-
-
-def bound(learn: LearnPage) -> Any:
-    """Bind a page to the browser tab that is being opened: start looking when it is loaded, free all when gone."""
-    pn.state.onload(learn.watch)
-    pn.state.on_session_destroyed(lambda context: threading.Thread(target=learn.close, daemon=True).start())
-    return learn.page
+    return attached(LearnPage(query=pn.state.session_args or {}))

@@ -15,6 +15,7 @@ from engine.frame import Frame
 from spinviz.recording import Recording
 from spinviz.rewinding import Build, Change, Rewinding, TakeUp
 from spinviz.schedules import Schedule
+from spinviz.sharing import Share
 from spinviz.status import Status
 from spinviz.stepping import Snapshot
 
@@ -31,6 +32,7 @@ class Session(Rewinding):
         snapshot is asked for besides the observables of every page.
     take_up : (present, kept) -> simulation at the kept state with the present parameters. fallback : settings that are
         built when the first ones cannot be. may_step : asked before each step, to run in time with another session.
+    share : turns with the other sessions of a server; default: none.
     """
 
     def __init__(
@@ -44,8 +46,11 @@ class Session(Rewinding):
         take_up: TakeUp = lambda present, kept: kept,
         fallback: Mapping[str, Any] | None = None,
         may_step: Callable[[Any], bool] = lambda simulation: True,
+        share: Share | None = None,
     ) -> None:
-        super().__init__(build, take_up, fallback, settings, snapshot, running, prepare, extra, may_step)
+        super().__init__(
+            build, take_up, fallback, settings, snapshot, running, prepare, extra, may_step, share or Share()
+        )
         self._numbers = itertools.count()
         self._inbox["rebuild"] = lambda: self._rebuilt(dict(settings))
         self._begin()

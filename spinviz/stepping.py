@@ -16,6 +16,7 @@ from typing import Any
 from engine.frame import Frame
 from spinviz.recording import Recording
 from spinviz.schedules import Running
+from spinviz.sharing import Share
 from spinviz.status import Status, scalars
 from spinviz.timeline import Timeline, without_response
 from spinviz.worker import Worker, sentence
@@ -38,7 +39,7 @@ Snapshot = Callable[[Any, tuple[str, ...]], Frame]
 
 
 class Stepping(Worker):
-    """The thread's work. ``snapshot``, ``prepare``, ``extra``, ``may_step``: see :class:`spinviz.session.Session`."""
+    """The thread's work. Its parameters: see :class:`spinviz.session.Session`."""
 
     def __init__(
         self,
@@ -48,9 +49,11 @@ class Stepping(Worker):
         prepare: Callable[[], None],
         extra: tuple[str, ...],
         may_step: Callable[[Any], bool],
+        share: Share,
     ) -> None:
         super().__init__("spinviz-worker")
-        self._snapshot, self._prepare, self._extra, self._may_step = snapshot, prepare, extra, may_step
+        self._snapshot, self._prepare, self._extra = snapshot, prepare, extra
+        self._may_step, self._share = may_step, share
         self._steps_wanted = 0
         self._step_interval = self._next_step = 0.0
         self._frame: Frame | None = None
@@ -79,7 +82,8 @@ class Stepping(Worker):
             if not self._may_step(self.simulation):
                 return HELD_BACK
             self._next_step = time.perf_counter() + self._step_interval
-            self._guarded(self._advance)
+            with self._share.turn:
+                self._guarded(self._advance)
             time.sleep(BREATH)
             return 0.0
         if self._stale and not self._inbox:
@@ -172,7 +176,7 @@ class Stepping(Worker):
         now = time.perf_counter()
         if always or now >= self._due["frame"]:
             self._frame = self._snapshot(self.simulation, ())
-            self._due["frame"] = now + FRAME_INTERVAL
+            self._due["frame"] = now + FRAME_INTERVAL * self._share.pages
         state = self.simulation.state
         self._set(step=state.step, time=float(state.time[0]))
         if always or now >= self._due["observed"]:
@@ -187,7 +191,7 @@ class Stepping(Worker):
         observed = self._snapshot(simulation, names + self._extra)
         end = time.perf_counter()
         rest = min((end - begin) / OBSERVATION_SHARE, LONGEST_REST)  # a first one may take long for once
-        self._due["observed"] = end + max(OBSERVATION_INTERVAL, rest)
+        self._due["observed"] = end + max(OBSERVATION_INTERVAL * self._share.pages, rest)
         if self._looking is None:
             self.history.append({**scalars(observed), "line": self.timeline.line})
         self._observed = observed

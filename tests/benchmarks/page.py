@@ -22,7 +22,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 import engine
 from spinviz.changes import built
-from spinviz.layout import LivePage, attached
+from spinviz.layout import LivePage
+from spinviz.tabs import attached
 from tests.browser.conftest import ARGUMENTS, chromium_path
 
 SECONDS = 6.0
@@ -44,8 +45,9 @@ class Served:
         self.build = built
         self.opened: list[LivePage] = []
         self.thread = pn.serve(
-            {"live": self._page}, port=0, address="127.0.0.1", show=False, threaded=True, verbose=False
-        )
+            {"live": self._page}, port=0, address="127.0.0.1", show=False, threaded=True, verbose=False,
+            check_unused_sessions_milliseconds=1000, unused_session_lifetime_milliseconds=60_000,
+        )  # fmt: skip
         while not (servers := list(pn.state._servers.values())) or servers[0][0].port is None:
             time.sleep(0.05)
         self.address = f"http://127.0.0.1:{servers[0][0].port}/live"

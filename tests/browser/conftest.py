@@ -11,7 +11,8 @@ import panel as pn
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from spinviz.layout import LivePage, addressed, attached
+from spinviz.layout import LivePage, addressed
+from spinviz.tabs import attached
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -59,7 +60,7 @@ def server() -> Iterator[tuple[str, list[LivePage]]]:
     thread = pn.serve(
         {"live": lambda: app(QUICK), "electrons": lambda: app(ELECTRONS)}, port=0, address="127.0.0.1", show=False,
         threaded=True, verbose=False,
-        check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=10_000,
+        check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=60_000,
     )  # fmt: skip
     while not (servers := list(pn.state._servers.values())) or servers[0][0].port is None:
         thread.join(0.05)

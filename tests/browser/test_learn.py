@@ -9,8 +9,9 @@ import panel as pn
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from spinviz.learn_page import LearnPage, bound
+from spinviz.learn_page import LearnPage
 from spinviz.lessons import load_lessons
+from spinviz.tabs import attached
 from tests.browser.conftest import LOCAL
 from tests.browser.test_live_page import wait_for
 
@@ -27,11 +28,11 @@ def learning() -> Iterator[tuple[str, list[LearnPage]]]:
     def app() -> Any:
         pn.extension("mathjax", reconnect=True)
         opened.append(LearnPage(query=pn.state.session_args or {}))
-        return bound(opened[-1])
+        return attached(opened[-1])
 
     thread = pn.serve(
         {"learn": app}, port=0, address="127.0.0.1", show=False, threaded=True, verbose=False,
-        check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=10_000,
+        check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=60_000,
     )  # fmt: skip
     while thread.server_id not in pn.state._servers:
         thread.join(0.05)
