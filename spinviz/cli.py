@@ -16,7 +16,7 @@ from spinviz.cli_ensemble import add_ensemble
 from spinviz.cli_learning import add_learning, force
 from spinviz.cli_reproduce import add_reproduce
 
-VIEWS = ("texture", "chirality", "structure", "curves", "all")
+VIEWS = ("texture", "chirality", "structure", "curves", "all", "scene")
 DTYPES = ("float32", "float64")
 
 

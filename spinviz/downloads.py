@@ -19,9 +19,16 @@ from spinviz.film import VIEWS, caption_of
 from spinviz.movie import MovieWriter
 
 FORMATS = {"MP4": "mp4", "WebM": "webm", "GIF": "gif"}
-SHOWN = dict(zip(("Texture", "Scalar chirality", "Structure factor", "Curves", "All of them"), VIEWS, strict=True))
+SHOWN = dict(
+    zip(
+        ("Texture", "Scalar chirality", "Structure factor", "Curves", "All of them", "Three dimensions"),
+        VIEWS,
+        strict=True,
+    )
+)
 RATE = 25  # frames per second
 SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (2, 12), "size": "small"}
+LABELLED = {**SLIM, "margin": (8, 12, 2, 12)}  # a field's label stands on its upper edge
 
 
 class Downloads:
@@ -33,8 +40,8 @@ class Downloads:
         data = pmui.FileDownload(
             label="Download data (HDF5)", filename="run.h5", auto=True, callback=lambda: str(trajectory), **SLIM
         )
-        self.format = pmui.Select(label="Movie as", options=FORMATS, value="mp4", **SLIM)
-        self.view = pmui.Select(label="Movie of", options=SHOWN, value="texture", **SLIM)
+        self.format = pmui.Select(label="Movie as", options=FORMATS, value="mp4", **LABELLED)
+        self.view = pmui.Select(label="Movie of", options=SHOWN, value="texture", **LABELLED)
         self.notes = pmui.Switch(label="Time, parameters, colour key", value=True, margin=(2, 12))
         self.make = pmui.Button(label="Make the movie", icon="movie", variant="outlined", **SLIM)
         self.message = pn.pane.HTML("", margin=(0, 14), styles={"font-size": "12px"}, css_classes=["movie-message"])

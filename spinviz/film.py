@@ -1,4 +1,4 @@
-"""What a movie shows besides the texture, as pixels: chirality, structure factor, curves against time, or all of them.
+"""What a movie shows besides the texture, as pixels: chirality, structure factor, curves, all of them, or the 3-D scene.
 
 chi = S_i . (S_j x S_k) of each triangle, S(q) on the first Brillouin zone (colour: square root of S), and charge, |M|
 and energy against the time so far. What a frame does not carry is measured from its spins; energy is shown where it was
@@ -20,7 +20,7 @@ from engine.lattice import Lattice
 from spinviz.raster import TexturePicture, even, font, rgb
 from spinviz.theme import LINES, PAGE, Colours, chirality_colours, structure_factor_colours
 
-VIEWS = ("texture", "chirality", "structure", "curves", "all")
+VIEWS = ("texture", "chirality", "structure", "curves", "all", "scene")
 CHIRALITY_LIMIT = 1.0  # fixed: a colour means the same in every frame
 MARGIN = 1.1
 POINTS = 2000  # of a curve: beyond that every second one is dropped
@@ -47,6 +47,10 @@ def picture_of(view: str, lattice: Lattice, height: int, caption: str = "", arro
         return Structure(lattice, height, caption, page, notes)
     if view == "curves":
         return Curves((even(round(1.6 * height)), even(height)), page, caption if notes else None)
+    if view == "scene":
+        from spinviz.scene import Scene  # VTK takes seconds to load
+
+        return Scene(lattice, (even(round(4 * height / 3)), even(height)), page=page, text=notes)
     return Everything(lattice, height, caption, arrows, page, notes)
 
 

@@ -32,6 +32,7 @@ from spinviz.views import (
 )
 
 SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (2, 12)}
+LABELLED = (7, 12, 2, 12)  # a field's label stands on its upper edge
 TABS: dict[str, Any] = {
     "dynamic": False, "sizing_mode": "stretch_both", "margin": 0,
     "sx": {"& .MuiTabs-root, & .MuiTab-root": {"minHeight": "24px"},
@@ -60,9 +61,9 @@ class Sidebar:
         self.taking = pmui.Column(sizing_mode="stretch_width", margin=0)
         self.downloads: Downloads | None = None
         self.audit = pmui.Button(label="Audit", icon="fact_check", variant="outlined", size="small", width=104,
-                                 margin=(6, 4, 2, 12))  # fmt: skip
+                                 margin=(9, 4, 2, 12))  # fmt: skip
         self.audit_every = pmui.IntInput(
-            label="every n steps (0: off)", value=0, start=0, step=10, size="small", margin=(4, 12, 2, 4),
+            label="every n steps (0: off)", value=0, start=0, step=10, size="small", margin=(7, 12, 2, 4),
             sizing_mode="stretch_width", description="Audit the force again after so many steps",
         )  # fmt: skip
         self.electrons = _heading("Electrons")
@@ -296,7 +297,8 @@ def widget(controls: Controls, name: str) -> Any:
     }  # fmt: skip
     kind = kinds[type(parameter).__name__]
     if kind is not pmui.FloatSlider:
-        return kind.from_param(parameter, **({**options, "size": "small"} if kind is not pmui.Switch else options))
+        small = {} if kind is pmui.Switch else {"size": "small", "margin": LABELLED}
+        return kind.from_param(parameter, **{**options, **small})
     return kind.from_param(parameter, format="0.0000" if control.unit == "t₁" else "0.000", **options)
 
 

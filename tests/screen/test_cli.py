@@ -76,6 +76,10 @@ def test_movie_export_and_start_from_ovf(tmp_path: Path, capsys: pytest.CaptureF
     assert spinviz("movie", out, tmp_path / "run.gif", "--height", "120", "--every", "2") == 0
     with av.open(str(tmp_path / "run.gif")) as container:
         assert len(list(container.decode(video=0))) == 3
+    for view, name in (("all", "all.webm"), ("scene", "scene.mp4")):
+        assert spinviz("movie", out, tmp_path / name, "--height", "160", "--view", view, "--plain") == 0
+        with av.open(str(tmp_path / name)) as container:
+            assert len(list(container.decode(video=0))) == 5
     assert spinviz("export", out, tmp_path / "spin.ovf", "--frame", "2", "--representation", "text") == 0
     assert spinviz("export", out, tmp_path / "spin.vtk") == 0
     assert (tmp_path / "spin.vtk").read_bytes().startswith(b"# vtk DataFile")
