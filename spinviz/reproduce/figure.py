@@ -30,7 +30,8 @@ PANEL_INCHES = (3.7, 2.9)
 LINE_INCHES, LETTERS_PER_INCH = 0.19, 14.5
 DOTS_PER_INCH = 100
 STYLE: dict[Any, Any] = {
-    "font.family": ["DejaVu Sans"], "font.size": 9, "axes.titlesize": 9.5, "axes.labelsize": 9, "legend.fontsize": 7.5, "legend.frameon": False,
+    "font.family": ["DejaVu Sans"],  # ships with matplotlib and has ₁ ∝ ⟨ ⟩
+    "font.size": 9, "axes.titlesize": 9.5, "axes.labelsize": 9, "legend.fontsize": 7.5, "legend.frameon": False,
     "axes.edgecolor": "#5a6275", "axes.spines.top": False, "axes.spines.right": False, "text.color": PAGE["light"]["text"],
     "svg.fonttype": "path", "svg.hashsalt": "spinviz", "lines.linewidth": 1.4, "lines.markersize": 4,
 }  # fmt: skip

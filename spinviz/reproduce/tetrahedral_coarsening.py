@@ -28,7 +28,7 @@ from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
 from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps, without_bend
 
-SMALL: dict[str, Any] = {"size": 36, "starts": 5, "steps": 200}
+SMALL: dict[str, Any] = {"size": 30, "starts": 4, "steps": 160}
 FULL: dict[str, Any] = {"size": 192, "starts": 30, "steps": 4000}
 NETWORK, TEMPERATURE, DAMPING, TIME_STEP, SMOOTHING = "tetrahedral/best", 0.01, 0.2, 1.0, 1.5
 LARGEST_CHIRALITY = 4 / (3 * np.sqrt(3))
@@ -92,8 +92,8 @@ def make(full: bool, say: Say) -> Made:
         compared,
         {**settings, "network": NETWORK, "temperature": TEMPERATURE, "damping": DAMPING, "time_step": TIME_STEP},
         [
-            f"{settings['size']} x {settings['size']}, {settings['starts']} starts, T = {TEMPERATURE}, damping {DAMPING}, to "
-            f"t = {time[-1]:g}; see the card of {NETWORK} for the error of its force"
+            f"{settings['size']} x {settings['size']}, {settings['starts']} starts, T = {TEMPERATURE}, damping {DAMPING}, "
+            f"to t = {time[-1]:g}; see the card of {NETWORK} for the error of its force"
         ],
     )
 
