@@ -186,7 +186,7 @@ class ComparePage:
             title="spinviz · two runs", sidebar=[self._sidebar()], main=[self._main()], sidebar_width=300,
             sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
         )  # fmt: skip
-        self.page.param.watch(lambda event: self._dress(), "dark_theme")
+        self.page.param.watch(lambda event: pn.state.execute(self._dress, schedule=True), "dark_theme")
         with edit_readonly(self.page):
             self.page.busy = False
 

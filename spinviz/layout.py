@@ -173,7 +173,7 @@ class LivePage:
         """What of the first settings is not the simulation's: speed, view, theme; and what to say about them."""
         self.controls.speed = given.get("speed", 0)
         self.pictures.look_at(given.get("view", self.pictures.view))
-        self.page.param.watch(lambda event: self._dress(), "dark_theme")
+        self.page.param.watch(lambda event: pn.state.execute(self._dress, schedule=True), "dark_theme")
         if "theme" in given:
             self.page.dark_theme = given["theme"] == "dark"
         self._dress()

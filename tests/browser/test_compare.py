@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from spinviz.compare import ComparePage
+from spinviz.theme import LINES
 from tests.browser.conftest import HARMLESS, LOCAL, PATIENCE
 from tests.browser.test_pages import wait_for
 
@@ -91,3 +92,6 @@ def test_a_slider_of_b_makes_them_differ_at_one_time(compared: tuple[Page, Compa
     expect(page.locator(".value-angle")).not_to_have_text("0°")
     one, two = pictures(page)
     assert one != two
+    page.get_by_role("button", name="Toggle theme").click()
+    wait_for(page, lambda: compare._line.glyph.line_color == LINES["dark"][0], "the curve is dressed for the dark")
+    assert all(run.view.panel.theme == "dark" for run in compare.runs)
