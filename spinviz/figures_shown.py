@@ -99,8 +99,9 @@ class FiguresOfThePapers:
         self.choice.param.watch(lambda event: self.show(event.new), "value")
         self.button.on_click(lambda event: self._replay_shown())
         heading = pn.pane.HTML('<h3 style="margin:10px 0 0">Figures of the papers, made here</h3>', margin=(0, 12))
-        self.panel = pn.Column(heading, pn.Row(self.choice, self.button, sizing_mode="stretch_width"), self.picture,
-                               sizing_mode="stretch_width", visible=bool(self.figures))  # fmt: skip
+        row = pn.Row(self.choice, self.button, sizing_mode="stretch_width")
+        self.panel = pn.Column(heading, row, self.picture, sizing_mode="stretch_width", visible=bool(self.figures),
+                               styles={"flex-shrink": "0"})  # fmt: skip
         if first is not None:
             self.show(first)
 

@@ -1,7 +1,8 @@
 """The gallery: recorded runs to replay, scrub, play and compare, two of them locked in time; uploads are checked first.
 
-Below them stand the papers' figures as they were made here. Time is the physical one: the slider walks through the frames of both runs in order of their times, and each run shows its
-last frame at or before that time. Frames are read from the file when they are shown; nothing is simulated.
+Below them stand the papers' figures as they were made here. Time is the physical one: the slider walks through the frames
+of both runs in order of their times, and each run shows its last frame at or before that time. Frames are read from the
+file when they are shown; nothing is simulated.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class GalleryPage:
         self.figures = FiguresOfThePapers(self.offered, self.replay)
         self.page = pmui.Page(
             title="spinviz gallery", header=[links("gallery")], sidebar=[self._sidebar()],
-            main=[self._main(), self.figures.panel],
+            main=[pn.Column(self._main(), self.figures.panel, sizing_mode="stretch_width")],
             sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
         )  # fmt: skip
         first = next(iter(self.offered), None)
@@ -276,7 +277,7 @@ class GalleryPage:
         transport = pmui.Row(self.play, self.slider, self.clock, self.speed, sizing_mode="stretch_width", margin=(2, 0))
         pictures = pmui.Row(left, self.side, self.compared, sizing_mode="stretch_both", margin=0)
         return pmui.Column(self.message, transport, pictures, sizing_mode="stretch_both", margin=0, min_height=560,
-                           styles={"height": "calc(100vh - 84px)"})  # fmt: skip
+                           styles={"height": "calc(100vh - 84px)", "flex-shrink": "0"})  # fmt: skip
 
 
 def limited(widget: Any, largest: int) -> Callable[[dict[str, Any]], None]:
