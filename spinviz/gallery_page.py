@@ -44,6 +44,7 @@ THEME = {
 }
 CARD: dict[str, Any] = {"elevation": 1, "sizing_mode": "stretch_both", "margin": 4, "sx": {"padding": "4px 8px"}}
 SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (6, 12), "size": "small"}
+TALL = {"height": "max(560px, calc(100vh - 84px))", "flex": "0 0 auto", "min-height": "560px"}
 SMALL = {"font-size": "12px", "line-height": "1.4"}
 TABLE = (
     "<style>.run-settings td{{padding:1px 8px 1px 0;vertical-align:top;overflow-wrap:anywhere}}"
@@ -108,9 +109,11 @@ class GalleryPage:
         self._quiet = False
         self._make_widgets()
         self.figures = FiguresOfThePapers(self.offered, self.replay)
+        # a height of its own: the page would squeeze the replays to make room for the figures below
+        tall = pn.Column(self._main(), sizing_mode="stretch_both", styles=TALL)
         self.page = pmui.Page(
             title="spinviz gallery", header=[links("gallery")], sidebar=[self._sidebar()],
-            main=[pn.Column(self._main(), self.figures.panel, sizing_mode="stretch_width")],
+            main=[pn.Column(tall, self.figures.panel, sizing_mode="stretch_both")],
             sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
         )  # fmt: skip
         first = next(iter(self.offered), None)
@@ -276,8 +279,7 @@ class GalleryPage:
         )  # fmt: skip
         transport = pmui.Row(self.play, self.slider, self.clock, self.speed, sizing_mode="stretch_width", margin=(2, 0))
         pictures = pmui.Row(left, self.side, self.compared, sizing_mode="stretch_both", margin=0)
-        return pmui.Column(self.message, transport, pictures, sizing_mode="stretch_both", margin=0, min_height=560,
-                           styles={"height": "calc(100vh - 84px)", "flex-shrink": "0"})  # fmt: skip
+        return pmui.Column(self.message, transport, pictures, sizing_mode="stretch_both", margin=0, min_height=560)
 
 
 def limited(widget: Any, largest: int) -> Callable[[dict[str, Any]], None]:
