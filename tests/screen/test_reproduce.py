@@ -8,9 +8,11 @@ import pytest
 import torch
 from matplotlib.figure import Figure as Sheet
 
-from engine.lattice import triangular
+from engine.lattice import random_sites, triangular
 from engine.learning import weights
+from engine.state import SpinState
 from engine.statistics import growth_exponent
+from engine.textures import texture
 from spinviz.cli import main
 from spinviz.reproduce import (
     FIGURES,
@@ -30,7 +32,8 @@ from spinviz.reproduce import (
     tetrahedral_coarsening,
 )
 from spinviz.reproduce.figure import panels, plain, with_error
-from spinviz.reproduce.pictures import compared_growth, draw_fit, kept_steps
+from spinviz.reproduce.networks import TransverseForce
+from spinviz.reproduce.pictures import compared_growth, draw_fit, kept_steps, without_bend
 from tests.screen.networks import ship
 from tests.tolerances import HALL_TETRAHEDRAL
 
@@ -146,6 +149,25 @@ def test_thin_statistics_give_a_sentence_and_no_exponent():
         _, axes = panels(1, 1)
         draw_fit(axes[0, 0], growth, "#000000")
         assert (len(axes[0, 0].lines), len(axes[0, 0].texts)) == (lines, texts)
+
+
+def test_a_bent_or_short_curve_carries_no_exponent():
+    draw = np.random.default_rng(3)
+    noise = 1 + 0.01 * draw.normal(size=(8, 12))
+    for curve, window, said in ((TIME**0.7, (1, 100), None), (TIME**0.5 * (1 + TIME / 200), (1, 100), "no power law yet"),
+                                (TIME**0.1, (1, 100), "factor of only 1.6")):  # fmt: skip
+        found = without_bend(growth_exponent(TIME, curve * noise, window), TIME, curve * noise)
+        assert found.too_thin is None if said is None else said in found.too_thin, found.too_thin
+
+
+def test_only_the_part_along_the_spins_is_left_out():
+    lattice = random_sites(16, seed=0)
+    across, state = spin_glass._exact(lattice), SpinState(texture("random", lattice, seed=0))
+    assert isinstance(across, TransverseForce)
+    found, whole = across(state), across.force(state)
+    turning = [torch.linalg.cross(state.spin, force) for force in (found.force, whole.force)]
+    assert (found.force * state.spin).sum(-1).abs().max() < 1e-4 < 1 < (whole.force * state.spin).sum(-1).abs().max()
+    assert torch.allclose(*turning, atol=1e-4) and torch.equal(found.energy, whole.energy)
 
 
 def test_hall_plateaus(monkeypatch, tmp_path):
