@@ -57,14 +57,15 @@ def server() -> Iterator[tuple[str, list[LivePage]]]:
         opened.append(addressed(settings={**settings, "speed": 100}))
         return attached(opened[-1])
 
+    before = set(pn.state._servers)
     thread = pn.serve(
         {"live": lambda: app(QUICK), "electrons": lambda: app(ELECTRONS)}, port=0, address="127.0.0.1", show=False,
         threaded=True, verbose=False,
         check_unused_sessions_milliseconds=300, unused_session_lifetime_milliseconds=60_000,
     )  # fmt: skip
-    while not (servers := list(pn.state._servers.values())) or servers[0][0].port is None:
+    while not (new := [s for key, s in list(pn.state._servers.items()) if key not in before]) or new[0][0].port is None:
         thread.join(0.05)
-    yield f"http://127.0.0.1:{servers[0][0].port}", opened
+    yield f"http://127.0.0.1:{new[0][0].port}", opened
     thread.stop()
     for live in opened:
         live.close()
