@@ -83,9 +83,8 @@ class LandauLifshitz(Integrator):
     ) -> torch.Tensor:
         """Unit spins (3, B, N) after the step."""
 
-    def _angular_velocity(self, spin: torch.Tensor, response: Response, thermal: torch.Tensor | None) -> torch.Tensor:
-        """w = h + xi + alpha S x (h + xi) (3, B, N) of S (3, B, N); the equation of motion is dS/dt = -S x w."""
-        field = components_first(response.force)
+    def _angular_velocity(self, spin: torch.Tensor, field: torch.Tensor, thermal: torch.Tensor | None) -> torch.Tensor:
+        """w = h + xi + alpha S x (h + xi) (3, B, N) of S and h (3, B, N); the equation of motion is dS/dt = -S x w."""
         field = field if thermal is None else field + thermal
         if self.damping == 0:
             return field
@@ -105,10 +104,10 @@ class HeunLLG(LandauLifshitz):
         self, start: SpinState, response: Response, force: ForceProvider, thermal: torch.Tensor | None
     ) -> torch.Tensor:
         spin = start.spin.movedim(-1, 0)
-        slope = cross(self._angular_velocity(spin, response, thermal), spin)
+        slope = cross(self._angular_velocity(spin, components_first(response.force), thermal), spin)
         predictor = normalised(torch.add(spin, slope, alpha=self.time_step))
         middle = force(start.with_spin(sites_last(predictor)))
-        slope += cross(self._angular_velocity(predictor, middle, thermal), predictor)
+        slope += cross(self._angular_velocity(predictor, components_first(middle.force), thermal), predictor)
         return normalised(torch.add(spin, slope, alpha=0.5 * self.time_step))
 
 
@@ -122,15 +121,29 @@ class SemiImplicitLLG(LandauLifshitz):
     bias proportional to dt that is small for small damping and grows with it: the same <S_z> is 0.007 too large for
     dt = 0.2 and alpha = 0.5, 0.018 for dt = 0.1 and alpha = 1. The force is evaluated at the midpoint (S + S~)/2,
     whose spins are slightly shorter than 1.
+
+    Electrons pull every spin along itself with a field of about J, that turns with the spin and so moves nothing. A step
+    that held this field where it was would turn the spin about it by J dt, and does so to first order in the turn: with
+    J = 6, dt = 0.5 the energy of a spin glass came out wrong by 1e-3 t1 per site. Fields of electrons are therefore taken
+    across the spin at which they are evaluated; for other forces the scheme is the published one.
     """
 
     def _propagated(
         self, start: SpinState, response: Response, force: ForceProvider, thermal: torch.Tensor | None
     ) -> torch.Tensor:
         spin = start.spin.movedim(-1, 0)
-        velocity = self._angular_velocity(spin, response, thermal)
+        velocity = self._angular_velocity(spin, _across(spin, response), thermal)
         predictor = rotated(spin, velocity * (-0.5 * self.time_step))
         midpoint = (spin + predictor).mul_(0.5)
         middle = force(start.with_spin(sites_last(midpoint)))
-        velocity = self._angular_velocity(midpoint, middle, thermal)
+        velocity = self._angular_velocity(midpoint, _across(midpoint, middle), thermal)
         return normalised(rotated(spin, velocity * (-0.5 * self.time_step)))
+
+
+def _across(spin: torch.Tensor, response: Response) -> torch.Tensor:
+    """The force (3, B, N), across S (3, B, N) where electrons made it: h - (h . S) S / S^2."""
+    field = components_first(response.force)
+    if response.electrons is None:
+        return field
+    along = (field * spin).sum(0) / (spin * spin).sum(0)
+    return torch.addcmul(field, spin, along, value=-1)

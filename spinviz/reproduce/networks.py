@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
-from engine.forces import ForceProvider, Response
+from engine.forces import ForceProvider
 from engine.lattice import Lattice
-from engine.learning.network import Network, transverse
+from engine.learning.network import Network
 from engine.learning.weights import find, read_network, shipped
 from engine.presets import source
 from engine.state import SpinState
@@ -16,21 +14,6 @@ from engine.textures import perturbed, texture
 
 ORDER = ("best", "accurate", "ecnn", "bp", "cnn")
 SHAKEN = 0.3  # Gaussian kicks per component of the perturbed crystals
-
-
-@dataclass(frozen=True, eq=False)
-class TransverseForce(ForceProvider):
-    """``force`` without its part along the spins, h - (h . S) S, which moves nothing.
-
-    At strong coupling that part is about J while the rest is hundreds of times smaller. An integrator takes h at the
-    middle of a step as fixed, so that it needs dt J << 1; without that part dt |h_perp| << 1 is enough.
-    """
-
-    force: ForceProvider
-
-    def __call__(self, state: SpinState) -> Response:
-        found = self.force(state)
-        return Response(transverse(found.force, state.spin), found.energy, found.electrons)
 
 
 def networks_of(preset: str) -> dict[str, Network]:

@@ -4,7 +4,6 @@ Small lattice: C(r) = <S_i . S_j> at several times, learned and exact from the s
 30 x 30; the small version 12 x 12). Large lattice: local spin correlation b_i = mean over the four bonds of S_i . S_j, and
 the mean size of ferromagnetic clusters (bonds with S_i . S_j > 0.5), l = <s>^(1/2). Paper: l ~ t^(1/3) early, as of
 conserved holes (Lifshitz, Slyozov, Wagner), then arrested. Temperature 0.022 is our choice (the text has lost it).
-Only the force across the spins is kept: the part along them, about J = 6, moves nothing but would need small time steps.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from engine.state import SpinState
 from engine.statistics import growth_exponent, mean_and_error
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
-from spinviz.reproduce.networks import TransverseForce
 from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps, without_bend
 
 SMALL: dict[str, Any] = {"size": 12, "starts": 6, "steps": 80, "large": 32, "large_starts": 4, "large_steps": 160}
@@ -46,7 +44,7 @@ def make(full: bool, say: Say) -> Made:
     exact = preset("double_exchange", settings["size"], force="ed", electron_temperature=TEMPERATURE).force
     steps = [0, settings["steps"] // 8, settings["steps"] // 2, settings["steps"]]
     curves = {}
-    for name, force in (("exact", TransverseForce(exact)), ("learned", TransverseForce(load_force(NETWORK, small)))):
+    for name, force in (("exact", exact), ("learned", load_force(NETWORK, small))):
         say(f"{name}, {settings['size']} x {settings['size']}")
         states = _states(force, small, settings["starts"], steps, "cpu")
         curves[name] = np.stack([spin_correlation(spin, small)[1].numpy() for spin in states], 1)
@@ -55,7 +53,7 @@ def make(full: bool, say: Say) -> Made:
     large_steps = kept_steps(settings["large_steps"], 20)
     say(f"learned, {settings['large']} x {settings['large']}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    states = _states(TransverseForce(load_force(NETWORK, large)), large, settings["large_starts"], large_steps, device)
+    states = _states(load_force(NETWORK, large), large, settings["large_starts"], large_steps, device)
     size = np.stack([np.sqrt(mean_cluster_size(ferromagnetic_clusters(spin, large))) for spin in states], 1)
     time = TIME_STEP * np.array(large_steps)
     windows = {"early": (time[len(time) // 3], time[2 * len(time) // 3]), "late": (time[2 * len(time) // 3], time[-1])}

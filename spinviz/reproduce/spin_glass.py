@@ -33,7 +33,6 @@ from engine.state import SpinState
 from engine.statistics import bootstrap, mean_and_error
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
-from spinviz.reproduce.networks import TransverseForce
 from spinviz.reproduce.pictures import kept_steps
 
 SMALL: dict[str, Any] = {"sites": 100, "realizations": 10, "starts": 1, "steps": 100, "spectra": 40}
@@ -82,7 +81,7 @@ def _exact(lattice: Lattice) -> ForceProvider:
     known = PRESETS["spin_glass"]
     model = SDModel(lattice, ExponentialHopping(), known.coupling)
     ensemble = Ensemble(known.electron_temperature, None, known.filling)
-    return TransverseForce(ElectronicForce(model, ExactDiagonalization((1, 1)), ensemble))
+    return ElectronicForce(model, ExactDiagonalization((1, 1)), ensemble)
 
 
 def _correlations(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import pairwise
 
 import pytest
 import torch
 
+import engine
 from engine.dynamics import HeunLLG, SemiImplicitLLG
 from engine.dynamics.llg import LandauLifshitz
 from engine.forces import ClassicalForce, SumForce
@@ -16,7 +18,7 @@ from engine.models import HeisenbergModel, Zeeman
 from engine.noise import Noise
 from engine.simulation import Simulation
 from engine.state import SpinState
-from tests.tolerances import CONVERGENCE_RATIO, ENERGY_DRIFT, LLG_SOLUTION, SIGMAS
+from tests.tolerances import CONVERGENCE_RATIO, ENERGY_DRIFT, LARGE_STEP_ENERGY, LLG_SOLUTION, SIGMAS
 from tests.toy_forces import OpenChain, UniformField
 
 BOTH = pytest.mark.parametrize("kind", [HeunLLG, SemiImplicitLLG])
@@ -181,3 +183,14 @@ def test_energy_of_the_heisenberg_chain(kind: type[LandauLifshitz]) -> None:
     assert abs(biases[1]) < abs(biases[0])
     richardson = biases[1] - (biases[0] - biases[1]) / 3  # what is left at zero step if the bias goes as the step
     assert abs(richardson) < SIGMAS * math.hypot(4 / 3 * errors[1], errors[0] / 3)
+
+
+def test_the_field_that_electrons_turn_with_the_spin_moves_nothing() -> None:
+    """J = 3, dt = 0.25: steps ten times smaller come to the same energy."""
+    energies = []
+    for steps in (20, 200):
+        simulation = engine.preset("tetrahedral", 6, force="ed", seed=1, dtype="float64", temperature=0.0)
+        dynamics = SemiImplicitLLG(damping=0.2, time_step=5.0 / steps)
+        simulation = dataclasses.replace(simulation, dynamics=dynamics).advance(steps)
+        energies.append(float(simulation.response().energy[0]) / simulation.state.sites)
+    assert abs(energies[0] - energies[1]) < LARGE_STEP_ENERGY

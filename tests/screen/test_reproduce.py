@@ -8,11 +8,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure as Sheet
 
-from engine.lattice import random_sites, triangular
+from engine.lattice import triangular
 from engine.learning import weights
-from engine.state import SpinState
 from engine.statistics import growth_exponent
-from engine.textures import texture
 from spinviz.cli import main
 from spinviz.reproduce import (
     FIGURES,
@@ -32,7 +30,6 @@ from spinviz.reproduce import (
     tetrahedral_coarsening,
 )
 from spinviz.reproduce.figure import panels, plain, with_error
-from spinviz.reproduce.networks import TransverseForce
 from spinviz.reproduce.pictures import compared_growth, draw_fit, kept_steps, without_bend
 from tests.screen.networks import ship
 from tests.tolerances import HALL_TETRAHEDRAL
@@ -158,16 +155,6 @@ def test_a_bent_or_short_curve_carries_no_exponent():
                                 (TIME**0.1, (1, 100), "factor of only 1.6")):  # fmt: skip
         found = without_bend(growth_exponent(TIME, curve * noise, window), TIME, curve * noise)
         assert found.too_thin is None if said is None else said in found.too_thin, found.too_thin
-
-
-def test_only_the_part_along_the_spins_is_left_out():
-    lattice = random_sites(16, seed=0)
-    across, state = spin_glass._exact(lattice), SpinState(texture("random", lattice, seed=0))
-    assert isinstance(across, TransverseForce)
-    found, whole = across(state), across.force(state)
-    turning = [torch.linalg.cross(state.spin, force) for force in (found.force, whole.force)]
-    assert (found.force * state.spin).sum(-1).abs().max() < 1e-4 < 1 < (whole.force * state.spin).sum(-1).abs().max()
-    assert torch.allclose(*turning, atol=1e-4) and torch.equal(found.energy, whole.energy)
 
 
 def test_hall_plateaus(monkeypatch, tmp_path):
