@@ -30,6 +30,7 @@ from spinviz.layout import POLL_MILLISECONDS, THEME, limit_threads
 from spinviz.message import Message
 from spinviz.panels import CARD, widget
 from spinviz.session import Session
+from spinviz.sharing import SERVER
 from spinviz.status import Status
 from spinviz.tabs import attached, send_at_once
 from spinviz.theme import LINES
@@ -128,7 +129,7 @@ class Run:
         self._shown = -1
         self.session = Session(
             build, settings, lambda simulation, names: snapshot(simulation, ()), running=False, prepare=limit_threads,
-            take_up=returned, may_step=lambda simulation: lock.may_step(index, simulation),
+            take_up=returned, may_step=lambda simulation: lock.may_step(index, simulation), share=SERVER,
         )  # fmt: skip
         self.widgets = {name: widget(self.controls, name) for name in (*COMMON, *OWN)}
 

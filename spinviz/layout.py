@@ -102,7 +102,6 @@ class LivePage:
 
     def watch(self) -> None:
         """Run and look for new frames, from now on: while the page loads, the processors are its own."""
-        SERVER.enter()
         send_at_once(pn.state.curdoc)
         self._watched = time.monotonic()
         self.session.start()
@@ -110,9 +109,6 @@ class LivePage:
 
     def close(self) -> None:
         """Stop worker, audit and scenes, and remove the recordings."""
-        if self._watched:
-            self._watched = 0.0
-            SERVER.leave()
         self.auditor.stop()
         self.doing.close()
         self.sidebar.close()

@@ -21,6 +21,7 @@ from spinviz.lessons.memory import Memory, Place, Progress, named_place, read_pr
 from spinviz.lessons.reader import Reader
 from spinviz.message import Message
 from spinviz.session import Session
+from spinviz.sharing import SERVER
 from spinviz.tabs import attached, send_at_once
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView, View
 from spinviz.views.time_series_view import COLUMNS
@@ -45,7 +46,7 @@ class LearnPage:
         named, warning = named_place(query or {}, self.lessons)
         self.place, self._named = named or Place(), named is not None
         self.done: frozenset[str] = frozenset()
-        self.session = Session(prepared, self.step.setup, look, running=False, prepare=limit_threads)
+        self.session = Session(prepared, self.step.setup, look, running=False, prepare=limit_threads, share=SERVER)
         self.memory = Memory(self._recall)
         self.reader = Reader(self.lessons, self.memory)
         self.spin = SpinView()

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import panel as pn
 from bokeh.document import Document
 
+from spinviz.sharing import SERVER
+
 LOOK_MILLISECONDS = 1000
 ABSENT_LOOKS = 3  # a tab that was away for so many looks in a row is closed; the network may fail for a moment
 
@@ -30,12 +32,20 @@ def attached(tab: Tab) -> Any:
     """
 
     def loaded() -> None:
+        SERVER.enter()
+        present.append(True)
         tab.watch()
         document = pn.state.curdoc
         document.add_periodic_callback(_Absence(document).look, LOOK_MILLISECONDS)
 
+    def gone(context: Any) -> None:
+        if present:
+            SERVER.leave()
+        threading.Thread(target=tab.close, daemon=True).start()
+
+    present: list[bool] = []
     pn.state.onload(loaded)
-    pn.state.on_session_destroyed(lambda context: threading.Thread(target=tab.close, daemon=True).start())
+    pn.state.on_session_destroyed(gone)
     return tab.page
 
 

@@ -24,7 +24,7 @@ from spinviz.layout import LivePage
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 15.0
+PATIENCE = 60.0
 OpenPage = Callable[[], tuple[Page, LivePage]]
 
 
@@ -107,7 +107,7 @@ def choose(page: Page, name: str, option: str) -> None:
 def test_wrong_input_is_explained_and_the_run_goes_on(open_page: OpenPage) -> None:
     page, live = open_page()
     choose(page, "Force", "Exact diagonalization (ED)")
-    expect(page.get_by_text("has no electrons; use force='classical'")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("has no electrons; use force='classical'")).to_be_visible(timeout=60_000)
     assert live.session.status.running and live.session.simulation.lattice.shape == (24, 24)
     wait_for(page, lambda: live.controls.force == "classical", "the control shows what runs")
     step = live.session.status.step
@@ -135,8 +135,8 @@ def test_a_recording_can_be_downloaded(open_page: OpenPage, tmp_path: Path) -> N
     page.get_by_role("button", name="Make the movie").click()
     for label, path in (("Download data (HDF5)", tmp_path / "run.h5"), ("Download movie (MP4)", tmp_path / "run.mp4")):
         button = page.get_by_role("button", name=label).or_(page.get_by_role("link", name=label)).first
-        expect(button).to_be_enabled(timeout=10_000)
-        with page.expect_download(timeout=15_000) as download:
+        expect(button).to_be_enabled(timeout=60_000)
+        with page.expect_download(timeout=60_000) as download:
             button.click()
         download.value.save_as(path)
     with read_trajectory(tmp_path / "run.h5") as run:

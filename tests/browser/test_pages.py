@@ -100,7 +100,7 @@ def test_the_front_door_has_pictures_and_leads_on(visit: OpenPage) -> None:
         expect(page.locator(f"a.door-{name}")).to_be_visible()
         assert page.locator(f"a.door-{name} img").evaluate("image => image.complete && image.naturalWidth > 100")
     page.locator("a.door-gallery").click()  # this script shows every page
-    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     assert page.url.endswith("?page=gallery")
     page = visit("main?page=nothing")
     expect(page.get_by_text("There is no page 'nothing'")).to_be_visible()
@@ -115,7 +115,7 @@ def test_a_recording_is_scrubbed_played_and_compared(visit: OpenPage, opened: di
     wait_for(page, lambda: gallery.slider.value == len(gallery.moments) - 1, "the slider is at the end")
     wait_for(page, lambda: gallery.replays["A"].shown == len(gallery.replays["A"].run or []) - 1, "the end is shown")
     expect(page.get_by_text("spinviz run heisenberg --size 36")).to_be_visible()
-    page.get_by_role("button", name="Play").click()
+    page.get_by_role("button", name="Play", exact=True).click()
     wait_for(page, lambda: 2 < gallery.slider.value < len(gallery.moments) - 1, "it plays from the start")
     page.get_by_role("button", name="Pause").click()
     wait_for(page, lambda: gallery._playing is None, "it pauses")
@@ -209,7 +209,7 @@ def test_the_notebook_view_plays(visit: OpenPage, opened: dict[str, Any]) -> Non
     view: NotebookView = opened["notebook"]
     page.get_by_role("button", name="Step").click()
     expect(page.locator(".notebook-time")).to_contain_text("step 1")
-    page.get_by_role("button", name="Play").click()
+    page.get_by_role("button", name="Play", exact=True).click()
     wait_for(page, lambda: view.session.status.step > 5, "it plays")
     page.wait_for_function("() => window.__spinviz_frames.spin > 3")
     page.get_by_role("button", name="Pause").click()
