@@ -178,12 +178,16 @@ def _compared(found: dict, centres: np.ndarray, time: np.ndarray) -> list[Compar
         above = int((mean > 0).argmax())
         return float(np.interp(0, mean[above - 1 : above + 1], centres[above - 1 : above + 1])) if above else np.nan
 
-    where = bootstrap(exact, zero)
     rows = [
         Compared("C at the smallest distance, late", "-0.4 (002 fig. 4.4)", float(contact), float(spread),
                  f"bin 0.5 to 0.6, t = {time[-1]:g}; paper: from t about 30"),
-        Compared("first zero of C(r), late", "1.4", where.value, where.error),
     ]  # fmt: skip
+    if np.isfinite(zero(exact)):
+        where = bootstrap(exact, zero)
+        rows.append(Compared("first zero of C(r), late", "1.4", where.value, where.error))
+    else:
+        why = "statistics too thin: C does not go from negative to positive"
+        rows.append(Compared("first zero of C(r), late", "1.4", None, None, why))
     if "learned" in found:
         rows.append(_agreement(found))
     return [*rows, _growth(exact, centres, time)]

@@ -38,16 +38,16 @@ def chromium_path() -> str:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, without a window."""
+    """The system's Chromium, without a window; its event loop ends with this folder, so that others may run theirs."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
         yield chromium
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server() -> Iterator[tuple[str, list[LivePage]]]:
     """Address of a server of quick live pages, /live without and /electrons with electrons, and the pages opened."""
     opened: list[LivePage] = []

@@ -23,6 +23,7 @@ SHAPES = {
     "structure_factor": (16,),
     "local_density": (16,),
     "bond_current": (48,),
+    "force": (16, 3),
 }
 
 

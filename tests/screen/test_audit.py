@@ -205,9 +205,9 @@ def test_a_force_that_cannot_be_is_refused() -> None:
 def test_the_page_opens_with_the_best_network(shipped: Path) -> None:
     controls = Controls()
     assert (controls.preset, controls.size, controls.force) == ("skyrmion", 48, "best")
-    assert list(controls.param.force.names.values()) == ["ed", "kpm", "classical", "best", "accurate"]
+    assert list(controls.param.force.names.values()) == ["ed", "poles", "kpm", "classical", "best", "accurate"]
     controls.choose("tetrahedral")
-    assert controls.force == "kpm" and list(controls.param.force.names.values()) == ["ed", "kpm", "classical"]
+    assert controls.force == "kpm" and list(controls.param.force.names.values()) == ["ed", "poles", "kpm", "classical"]
 
 
 def test_the_page_opens_as_ever_without_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
