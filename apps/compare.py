@@ -1,5 +1,5 @@
 """Two runs side by side, locked in time: `panel serve apps/compare.py`."""
 
-from spinviz.compare import compare_page
+from spinviz.pages.compare import compare_page
 
 compare_page().servable()

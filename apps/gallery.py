@@ -1,5 +1,5 @@
 """Recorded runs, replayed and compared: `panel serve apps/gallery.py`."""
 
-from spinviz.gallery_page import gallery_page
+from spinviz.pages.gallery import gallery_page
 
 gallery_page().servable()

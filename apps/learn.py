@@ -1,5 +1,5 @@
 """Guided lessons: `panel serve apps/learn.py`."""
 
-from spinviz.learn_page import learn_page
+from spinviz.pages.learn import learn_page
 
 learn_page().servable()

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from spinviz.cli_bench import add_bench
-from spinviz.cli_ensemble import add_ensemble
-from spinviz.cli_learning import add_learning, force
-from spinviz.cli_reproduce import add_reproduce
+from spinviz.commands.bench import add_bench
+from spinviz.commands.ensemble import add_ensemble
+from spinviz.commands.learning_arguments import add_learning, force
+from spinviz.commands.reproduce import add_reproduce
 
 VIEWS = ("texture", "chirality", "structure", "curves", "all", "scene")
 DTYPES = ("float32", "float64")
@@ -36,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         settings = build_parser().parse_args(_with_negative_vectors(words))
-        from spinviz import commands  # the heavy imports come after the arguments are known to be right
+        from spinviz.commands.running import COMMANDS  # heavy imports come after the arguments are known to be right
 
-        return int(commands.COMMANDS[settings.command](settings))
+        return int(COMMANDS[settings.command](settings))
     except SystemExit as leaving:  # --help and --version
         return int(leaving.code or 0)
     except (WrongInputError, ValueError, OSError, MemoryError, IndexError) as error:

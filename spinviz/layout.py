@@ -17,9 +17,9 @@ import torch
 from panel.util import edit_readonly
 
 from engine.frame import Frame
-from spinviz import address
-from spinviz.audit import Auditor
-from spinviz.changes import (
+from spinviz.controls import BATH, CONTROLS, ELECTRONS, FIELD, Controls
+from spinviz.running.audit import Auditor
+from spinviz.running.changes import (
     built,
     quenched,
     restarted,
@@ -28,18 +28,18 @@ from spinviz.changes import (
     with_suggested_time_step,
     with_values,
 )
-from spinviz.committee import DISAGREEMENT, Committee, absence
-from spinviz.controls import BATH, CONTROLS, ELECTRONS, FIELD, Controls
-from spinviz.doing import Doing
-from spinviz.panels import Header, Pictures, Sidebar
-from spinviz.recording import Recording
-from spinviz.rewinding import Build
+from spinviz.running.committee import DISAGREEMENT, Committee, absence
+from spinviz.running.recording import Recording
+from spinviz.running.rewinding import Build
+from spinviz.running.status import Status
+from spinviz.running.tools import returned
+from spinviz.serving import address
+from spinviz.serving.sharing import SERVER
+from spinviz.serving.tabs import attached, send_at_once
 from spinviz.session import Session
-from spinviz.sharing import SERVER
-from spinviz.status import Status
-from spinviz.tabs import attached, send_at_once
 from spinviz.theme import PAGE
-from spinviz.tools import returned
+from spinviz.widgets.doing import Doing
+from spinviz.widgets.panels import Header, Pictures, Sidebar
 
 POLL_MILLISECONDS = 15
 CROWDED_SECONDS = 0.025  # between two looks for a frame, times the pages that are open

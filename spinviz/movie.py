@@ -19,7 +19,7 @@ from PIL import Image
 
 from engine.frame import Frame
 from engine.lattice import Lattice
-from spinviz.film import VIEWS, Picture, picture_of
+from spinviz.drawing.film import VIEWS, Picture, picture_of
 from spinviz.theme import Colours
 
 FORMATS: dict[str, dict[str, Any]] = {
@@ -43,8 +43,8 @@ class MovieWriter:
     """Writes one frame of film per :meth:`write`; the suffix of ``path`` (.mp4, .webm, .gif) chooses the format.
 
     ``height`` pixels of the picture, ``caption`` burnt in below time, step and charge, ``replica`` the one shown;
-    ``view`` one of :data:`spinviz.film.VIEWS`; ``notes`` False leaves out text and colour key. Nothing is touched before
-    the first frame, and no frame is kept: a movie may be as long as the disk allows. The same frames make the same
+    ``view`` one of :data:`spinviz.drawing.film.VIEWS`; ``notes`` False leaves out text and colour key. Nothing is touched
+    before the first frame, and no frame is kept: a movie may be as long as the disk allows. The same frames make the same
     file. Raises ValueError for what cannot be written. A context manager.
     """
 

@@ -17,10 +17,10 @@ import panel_material_ui as pmui
 from panel.viewable import Viewer
 
 from engine import Simulation, snapshot
-from spinviz.message import Message
+from spinviz.running.status import Status
 from spinviz.session import Session
-from spinviz.status import Status
 from spinviz.views import SpinView
+from spinviz.widgets.message import Message
 
 POLL_MILLISECONDS = 30
 HEIGHT = 520

@@ -2,7 +2,7 @@
 
 The page posts changes (functions Simulation -> Simulation) into an inbox; the worker applies them between two steps,
 of several changes with one key only the latest. None of the methods waits for the worker, but stop(). What the worker
-does is in :mod:`spinviz.stepping` and :mod:`spinviz.rewinding`.
+does is in :mod:`spinviz.running.stepping` and :mod:`spinviz.running.rewinding`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.frame import Frame
-from spinviz.recording import Recording
-from spinviz.rewinding import Build, Change, Rewinding, TakeUp
-from spinviz.schedules import Schedule
-from spinviz.sharing import Share
-from spinviz.status import Status
-from spinviz.stepping import Snapshot
+from spinviz.running.recording import Recording
+from spinviz.running.rewinding import Build, Change, Rewinding, TakeUp
+from spinviz.running.schedules import Schedule
+from spinviz.running.status import Status
+from spinviz.running.stepping import Snapshot
+from spinviz.serving.sharing import Share
 
 
 class Session(Rewinding):

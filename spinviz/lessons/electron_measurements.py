@@ -2,7 +2,7 @@
 
 bare susceptibility:  chi0(q) = N^-1 sum_k [f(e_k) - f(e_(k+q))] / (e_(k+q) - e_k),  e_k of the hopping alone
 Hall conductivity:    Kubo formula of the electrons in the present spins (engine.observables.electron)
-error of a force:     epsilon = rms(h_perp - h_perp exact) / rms(h_perp exact), exact by diagonalization (spinviz.audit)
+error of a force:     epsilon = rms(h_perp - h_perp exact) / rms(h_perp exact), exact by diagonalization (running/audit.py)
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from engine.observables.electron import hall_conductivity
 from engine.observables.structure_factor import fold_to_zone
 from engine.observables.topology import topological_charge
 from engine.textures import texture
-from spinviz.audit import audited
 from spinviz.lessons.record import Measurement, Outcome, Record
+from spinviz.running.audit import audited
 
 LEVELS_APART = 1e-6  # e_k and e_(k+q) closer than this count as equal: the quotient is then -df/de
 

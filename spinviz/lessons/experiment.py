@@ -14,9 +14,9 @@ import numpy as np
 
 from engine import Lattice, Response, Simulation, SpinState, snapshot, updated
 from engine.frame import Frame
-from spinviz.changes import built
 from spinviz.lessons.checks import MEASUREMENTS, Outcome, Record
 from spinviz.lessons.lesson import KNOBS, Check, Step
+from spinviz.running.changes import built
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """The reader's side of the learn page: where one is, text, question, knobs, measurement, and what came of it.
 
-Widgets only; what they do is decided in :mod:`spinviz.learn_page`.
+Widgets only; what they do is decided in :mod:`spinviz.pages.learn`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import numpy as np
 import panel as pn
 from bokeh.models import BasicTicker, ColumnDataSource
 
-from spinviz.audit import Audit
+from spinviz.running.audit import Audit
 from spinviz.theme import LINES
 from spinviz.views.view import MUTED, plain_figure
 

@@ -6,8 +6,8 @@ import numpy as np
 import panel as pn
 
 from engine.frame import Frame
-from spinviz.committee import DISAGREEMENT, DOUBTFUL, OUTSIDE_SHARE
 from spinviz.components import LatticeMap
+from spinviz.running.committee import DISAGREEMENT, DOUBTFUL, OUTSIDE_SHARE
 from spinviz.theme import STRUCTURE_FACTOR_MAP
 from spinviz.views.view import View, map_message, size_text
 

@@ -11,7 +11,7 @@ from panel_material_ui import Column
 
 from spinviz.components import LatticeMap
 from spinviz.components.picture_tools import PictureTools
-from spinviz.electron_study import ElectronStudy
+from spinviz.pages.electron_study import ElectronStudy
 from spinviz.theme import LINES, colour_map
 from spinviz.views.download import cell_polygons, csv_bytes, extent, lattice_picture
 from spinviz.views.explanations import EXPLANATIONS

@@ -115,7 +115,7 @@ class SceneView(View):
 
 def _png(frame: Frame, angles: tuple[float, float], options: dict[str, Any]) -> bytes:
     """A scene as PNG. VTK is loaded here: no page waits for it that does not draw."""
-    from spinviz.scene import Camera, picture
+    from spinviz.drawing.scene import Camera, picture
 
     pixels = picture(frame, SIZE, camera=Camera(*angles), **options)
     file = io.BytesIO()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spinviz.learning_plots import Series, draw
+from spinviz.commands.learning_plots import Series, draw
 
 SIZE = "48"
 KPM_ERROR = 0.66  # 72 coloured columns, the preset's choice: README, "Measured"

@@ -31,7 +31,7 @@ from tornado.websocket import websocket_connect
 
 from engine.frame import Frame
 from engine.lattice import Lattice, square, triangular
-from spinviz.tabs import send_at_once
+from spinviz.serving.tabs import send_at_once
 from spinviz.views import SpinView
 from tests.browser.conftest import ARGUMENTS, chromium_path
 

@@ -21,9 +21,9 @@ import panel as pn
 from playwright.sync_api import Browser, Page, sync_playwright
 
 import engine
-from spinviz.changes import built
 from spinviz.layout import LivePage
-from spinviz.tabs import attached
+from spinviz.running.changes import built
+from spinviz.serving.tabs import attached
 from tests.browser.conftest import ARGUMENTS, chromium_path
 
 SECONDS = 6.0

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from spinviz.layout import LivePage, addressed
-from spinviz.tabs import attached
+from spinviz.serving.tabs import attached
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [

@@ -9,7 +9,7 @@ import panel as pn
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from spinviz.compare import ComparePage
+from spinviz.pages.compare import ComparePage
 from spinviz.theme import LINES
 from tests.browser.conftest import HARMLESS, LOCAL, PATIENCE
 from tests.browser.test_pages import wait_for

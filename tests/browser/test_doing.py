@@ -13,10 +13,10 @@ import torch
 from playwright.sync_api import Page, expect
 
 from engine import topological_charge
-from spinviz.address import parse_query, query
-from spinviz.changes import pinned_sites, value_at
 from spinviz.controls import FIELD
 from spinviz.layout import LivePage
+from spinviz.running.changes import pinned_sites, value_at
+from spinviz.serving.address import parse_query, query
 from tests.browser.test_live_page import choose
 
 pytestmark = pytest.mark.browser

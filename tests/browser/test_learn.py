@@ -9,9 +9,9 @@ import panel as pn
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from spinviz.learn_page import LearnPage
 from spinviz.lessons import load_lessons
-from spinviz.tabs import attached
+from spinviz.pages.learn import LearnPage
+from spinviz.serving.tabs import attached
 from tests.browser.conftest import LOCAL
 from tests.browser.test_live_page import wait_for
 

@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Page, expect
 
 import engine
 import spinviz
-from spinviz.electrons_page import ElectronsPage
-from spinviz.gallery_page import GalleryPage
-from spinviz.index_page import PAGES, index_page
 from spinviz.notebook import NotebookView
+from spinviz.pages.electrons import ElectronsPage
+from spinviz.pages.gallery import GalleryPage
+from spinviz.pages.index import PAGES, index_page
 from tests.browser.conftest import LOCAL
 from tests.browser.test_live_page import choose
 

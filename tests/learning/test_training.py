@@ -19,7 +19,7 @@ from engine.learning.sampling import Source
 from engine.learning.train import TrainingOptions, epsilon, initial_network, split, train, turned
 from engine.learning.weights import read_network
 from spinviz.cli import main
-from spinviz.learning_plots import sparkline
+from spinviz.commands.learning_plots import sparkline
 
 TINY = {"kind": "triangular", "channels": 2, "blocks": 1}
 OPTIONS = TrainingOptions(steps=12, batch=4, warm_up=2, validate_every=5, checkpoint_seconds=1e9)

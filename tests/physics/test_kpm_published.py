@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import engine
-from spinviz.published_kpm import published_force
+from spinviz.benchmark.published_kpm import published_force
 from tests import tolerances
 
 

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from engine import PRESETS, snapshot
-from spinviz.address import LONGEST, SMALLEST, VERSION, limits_of, of_simulation, parse_query, query
-from spinviz.changes import built, value_at
 from spinviz.controls import Controls
+from spinviz.running.changes import built, value_at
+from spinviz.serving.address import LONGEST, SMALLEST, VERSION, limits_of, of_simulation, parse_query, query
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))

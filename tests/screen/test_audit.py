@@ -15,10 +15,10 @@ import torch
 
 from engine import ForceProvider, LearnedForce, Response, SpinState, triangular
 from engine.learning import weights
-from spinviz.audit import PATCH, Audit, Auditor, audited, error_share, transverse, window
-from spinviz.changes import built, value_at, with_force, with_values
-from spinviz.committee import DISAGREEMENT, Committee, absence, disagreement
 from spinviz.controls import BATH, ELECTRONS, Controls
+from spinviz.running.audit import PATCH, Audit, Auditor, audited, error_share, transverse, window
+from spinviz.running.changes import built, value_at, with_force, with_values
+from spinviz.running.committee import DISAGREEMENT, Committee, absence, disagreement
 from spinviz.views import AuditView, DisagreementView, SpinView
 from tests.screen.fake_simulation import FakeSimulation, fake_build
 from tests.screen.networks import ship

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from spinviz import bench, bench_rows
+from spinviz.benchmark import bench
+from spinviz.benchmark import rows as bench_rows
 from spinviz.cli import main
 
 MACHINE = bench.Machine(operations=1e11, bandwidth=1e10)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from engine import SpinState, snapshot
-from spinviz.changes import built, with_values
-from spinviz.compare import ComparePage, Lockstep, difference, read_out
+from spinviz.pages.compare import ComparePage, Lockstep, difference, read_out
+from spinviz.running.changes import built, with_values
 from tests.screen.test_session import wait_for
 
 SETTINGS = {"preset": "heisenberg", "size": 8, "force": "classical", "texture": "random", "seed": 3, "temperature": 0.2}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from engine import PRESETS, Simulation, snapshot
-from spinviz.changes import built, quenched, restarted, value_at, with_suggested_time_step, with_values
 from spinviz.controls import BATH, CONTROLS, ELECTRONS, FIELD, Controls
+from spinviz.running.changes import built, quenched, restarted, value_at, with_suggested_time_step, with_values
 
 SMALL = {
     "skyrmion": 6,

@@ -11,8 +11,8 @@ import pytest
 import engine
 from engine import snapshot
 from engine.io.trajectory import read_trajectory
-from spinviz.downloads import FORMATS, SHOWN, Downloads, write_movie
-from spinviz.recording import Recording
+from spinviz.running.recording import Recording
+from spinviz.widgets.downloads import FORMATS, SHOWN, Downloads, write_movie
 
 
 @pytest.fixture

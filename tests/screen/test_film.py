@@ -17,7 +17,7 @@ from engine.checkpoint import describe
 from engine.frame import Frame
 from engine.lattice import Lattice, random_sites, square, triangular
 from engine.observables import fold_to_zone
-from spinviz.film import VIEWS, caption_of, picture_of
+from spinviz.drawing.film import VIEWS, caption_of, picture_of
 from spinviz.movie import MovieWriter
 from spinviz.theme import chirality_colours, structure_factor_colours
 

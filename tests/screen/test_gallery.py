@@ -13,12 +13,12 @@ import pytest
 from engine import preset
 from engine.io.trajectory import TrajectoryWriter
 from spinviz.cli import build_parser
-from spinviz.electron_sampling import LEAST_RELAXATION
-from spinviz.electron_study import Request, prepared, studied
-from spinviz.electrons_page import ElectronsPage, StudyWorker
-from spinviz.gallery_page import FOLDER_VARIABLE, NONE, GalleryPage, offered, recordings_folder
-from spinviz.recorded_run import run_of_trajectory
-from spinviz.upload import LARGEST_UPLOAD
+from spinviz.pages.electron_sampling import LEAST_RELAXATION
+from spinviz.pages.electron_study import Request, prepared, studied
+from spinviz.pages.electrons import ElectronsPage, StudyWorker
+from spinviz.pages.gallery import FOLDER_VARIABLE, NONE, GalleryPage, offered, recordings_folder
+from spinviz.pages.recorded_run import run_of_trajectory
+from spinviz.serving.upload import LARGEST_UPLOAD
 from tests.tolerances import HALL_TETRAHEDRAL, SYMMETRY
 
 SHIPPED_BYTES = 3_000_000
@@ -138,8 +138,8 @@ def test_currents_are_conserved_at_every_site() -> None:
 
 def test_a_large_texture_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tetrahedral order again, by poles and random vectors: sigma_xy = -+1 within its error and (eta / gap)^2."""
-    monkeypatch.setattr("spinviz.electron_sampling.VECTOR_SITES", 1500)
-    monkeypatch.setattr("spinviz.electron_study.LARGEST_COST", 1e6)
+    monkeypatch.setattr("spinviz.pages.electron_sampling.VECTOR_SITES", 1500)
+    monkeypatch.setattr("spinviz.pages.electron_study.LARGEST_COST", 1e6)
     stages: list[float] = []
     study = studied(Request("tetrahedral", 12, "tetrahedral"), lambda share, text: stages.append(share))
     assert study.hall_at_mu is not None and study.hall_error is not None and study.hall_error < 0.2

@@ -12,8 +12,8 @@ import pytest
 
 from engine.frame import Frame
 from engine.lattice import Lattice, random_sites, square, triangular
+from spinviz.drawing.raster import TexturePicture
 from spinviz.movie import MovieWriter
-from spinviz.raster import TexturePicture
 from spinviz.theme import spin_colours
 from tests.tolerances import MOVIE_COLOUR
 

@@ -14,11 +14,12 @@ import pytest
 
 import engine
 import spinviz
-from spinviz.changes import built
 from spinviz.cli import build_parser
-from spinviz.commands import serve_options
-from spinviz.index_page import PAGES, address_of, front, page_function
-from spinviz.limits import SESSIONS_VARIABLE, SIZE_VARIABLE, Admission, check_size, limit
+from spinviz.commands.serve import serve_options
+from spinviz.pages.index import PAGES, address_of, front, page_function
+from spinviz.running.changes import built
+from spinviz.serving.admission import Admission
+from spinviz.serving.limits import SESSIONS_VARIABLE, SIZE_VARIABLE, check_size, limit
 
 
 def until(condition: Callable[[], Any]) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine.frame import Frame
 from engine.lattice import Lattice, random_sites, square, triangular
-from spinviz.scene import MARKERS, Camera, Scene, picture, scene_movie, scene_positions, turned
+from spinviz.drawing.scene import MARKERS, Camera, Scene, picture, scene_movie, scene_positions, turned
 from spinviz.theme import PAGE, spin_colours
 from spinviz.views.scene_view import LARGEST, SceneView
 from tests.tolerances import EXACT_SINGLE, SCENE_HUE

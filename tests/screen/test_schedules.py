@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from engine import preset
-from spinviz.changes import built, value_at
 from spinviz.controls import BATH, ELECTRONS, FIELD
-from spinviz.schedules import MOST_POINTS, Hysteresis, Ramp, Running, field_ramp, temperature_ramp
+from spinviz.running.changes import built, value_at
+from spinviz.running.schedules import MOST_POINTS, Hysteresis, Ramp, Running, field_ramp, temperature_ramp
 from spinviz.session import Session
 from tests.screen.test_session import wait_for
 from tests.screen.test_timeline import open_real  # noqa: F401 - a fixture

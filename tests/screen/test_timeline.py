@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from engine import Simulation, snapshot
-from spinviz.changes import built, quenched, value_at, with_values
+from spinviz.running.changes import built, quenched, value_at, with_values
+from spinviz.running.timeline import Entry, Timeline, Undo, spin_bytes
+from spinviz.running.tools import flip, insert_skyrmion, pin, returned
 from spinviz.session import Session
-from spinviz.timeline import Entry, Timeline, Undo, spin_bytes
-from spinviz.tools import flip, insert_skyrmion, pin, returned
 from tests.screen.fake_simulation import FakeState, fake_build
 from tests.screen.test_session import wait_for
 

@@ -12,8 +12,8 @@ from engine import Simulation, SpinState, preset, square, topological_charge, tr
 from engine.dynamics import HeatedDynamics
 from engine.edits import disc, dragged, offsets_from, with_skyrmion
 from engine.textures import ferromagnet, perturbed, random_spins, single_skyrmion
-from spinviz.changes import built, pinned_sites, quenched, restarted, value_at, with_force, with_values
-from spinviz.tools import drag, field_pulse, flip, heat, insert_skyrmion, paint, pin, returned, unpin_all
+from spinviz.running.changes import built, pinned_sites, quenched, restarted, value_at, with_force, with_values
+from spinviz.running.tools import drag, field_pulse, flip, heat, insert_skyrmion, paint, pin, returned, unpin_all
 from tests.tolerances import EXACT_SINGLE, INTEGER_CHARGE
 
 LATTICES = {"square": square(24), "triangular": triangular(24)}

@@ -15,7 +15,7 @@ from safetensors.torch import save as save_tensors
 from engine import preset, save_checkpoint, snapshot
 from engine.io.ovf import write_ovf
 from engine.io.trajectory import TrajectoryWriter
-from spinviz.upload import LARGEST_UPLOAD, check_description, read_upload
+from spinviz.serving.upload import LARGEST_UPLOAD, check_description, read_upload
 
 OBSERVED = ("energy", "magnetization", "topological_charge")
 

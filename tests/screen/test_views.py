@@ -15,7 +15,7 @@ from engine.observables import ring_average
 from spinviz.components import LatticeMap
 from spinviz.components.lattice_map import ANSWER_TIMEOUT, FRAMES_IN_FLIGHT
 from spinviz.components.picture_tools import PictureTools
-from spinviz.stepping import EVERYWHERE, ON_TRIANGLES
+from spinviz.running.stepping import EVERYWHERE, ON_TRIANGLES
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
 from spinviz.views.download import cell_polygons, csv_bytes, extent, lattice_picture
 from spinviz.views.explanations import EXPLANATIONS

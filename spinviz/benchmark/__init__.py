@@ -1,0 +1,1 @@
+"""``spinviz bench``: every way to get a force, measured side by side."""

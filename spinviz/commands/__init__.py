@@ -1,0 +1,1 @@
+"""What the ``spinviz`` command does: one file for each family of commands."""

@@ -1,0 +1,273 @@
+"""What ``spinviz dataset``, ``train`` and ``evaluate`` do, once their arguments are parsed (see learning_arguments.py)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from engine.dynamics import SemiImplicitLLG
+from engine.learning import dataset as data
+from engine.learning.active import LABELS, ActiveOptions, label_disputed, learn_actively
+from engine.learning.active import rounds as active_rounds
+from engine.learning.dataset import Records
+from engine.learning.evaluate import compare, random_spins, receptive_field, report, speed, symmetry_errors
+from engine.learning.force import LearnedForce
+from engine.learning.network import LATTICES, Network
+from engine.learning.sampling import Shape, plan
+from engine.learning.train import TrainingOptions, history, initial_network, joined, load, split
+from engine.learning.train import train as training
+from engine.learning.trajectories import energy_drift, same_starts
+from engine.learning.weights import ENDING, find, read_network, save_network
+from engine.presets import PRESETS, electrons_of, network_configuration, source
+from spinviz.commands.headless import asked_to_stop
+from spinviz.commands.learning_plots import evaluation_plots, sparkline, training_curve
+
+ACTIVE_SEED = 10**6  # away from the seeds of data sets, whose quenches would begin with the same spins
+OPTIONS = [field.name for field in dataclasses.fields(TrainingOptions)]
+RECEPTIVE_SHAPE = (24, 24)
+CARD_SPEED, CARD_SPEED_SITES = ((24, 24), (48, 48)), ((100, 0), (400, 0))
+REGULAR_MIX, RANDOM_MIX = {"random": 0.4, "quench": 0.3, "texture": 0.3}, {"random": 0.4, "quench": 0.6}
+DYNAMICS_SHAPE, DYNAMICS_TWISTS = (12, 12), (4, 4)
+DYNAMICS_STEPS = (0, 4, 8, 16, 28, 40)
+
+
+def dataset(arguments: Namespace) -> int:
+    """``spinviz dataset PRESET``."""
+    _use_threads(arguments.threads)
+    shapes, twists, mix = _plan(arguments)
+    what = source(arguments.preset, twists, shapes[0])
+    settings = {
+        "preset": arguments.preset, "size": [list(shape) for shape in shapes], "mix": mix, "twists": list(twists),
+        "seed": arguments.seed,
+    }  # fmt: skip
+    path, seed = Path(arguments.out), arguments.seed
+    if arguments.networks:
+        chosen = [Path(name).name for name in arguments.networks]
+        settings |= {"mix": None, "networks": chosen, "candidates": arguments.candidates}
+        networks = [read_network(find(name))[0] for name in arguments.networks]
+        written: Iterator[int] = label_disputed(
+            what, networks, shapes, arguments.count, arguments.candidates, seed, path, settings
+        )
+    else:
+        blocks = plan(mix, shapes, arguments.count)
+        written = data.label(what, blocks, seed, path, settings)
+    done = 0
+    with asked_to_stop() as asked, tqdm(total=arguments.count, desc="label", unit="record", file=sys.stderr) as bar:
+        for done in written:
+            bar.update(done - bar.n)
+            if asked and done < arguments.count:
+                print(f"{path}: {done} records; the same command goes on from here", file=sys.stderr)
+                return 130
+    print(f"{path}: {done} records")
+    return 0
+
+
+def train(arguments: Namespace) -> int:
+    """``spinviz train PRESET``."""
+    _use_threads(arguments.threads)
+    out = Path(arguments.out)
+    if out.suffix != ENDING:
+        raise ValueError(f"--out must end in {ENDING}, got {arguments.out!r}")
+    groups, settings = load(arguments.data)
+    foreign = [s["preset"] for s in settings if s["preset"] != arguments.preset]
+    if foreign:
+        raise ValueError(f"the data are of preset {foreign[0]!r}, the network is wanted for {arguments.preset!r}")
+    given = {name: value for name in OPTIONS if (value := getattr(arguments, name, None)) is not None}
+    options = TrainingOptions(**given)
+    potential = _mean_chemical_potential(arguments.data)
+    configuration = network_configuration(arguments.preset, arguments.network, dict(arguments.set), potential)
+    if arguments.active:
+        return _train_actively(groups, settings, options, configuration, arguments, out)
+    network = initial_network(arguments.network, configuration, arguments.seed)
+    checkpoint = out.with_suffix(f".checkpoint{ENDING}")
+    if not _trained(network, groups, options, checkpoint, arguments, out.with_suffix(".png")):
+        print(f"spinviz: interrupted; the same command goes on from {checkpoint}", file=sys.stderr)
+        return 130
+    _publish(out, network, _card(network, groups, settings, options, arguments))
+    return 0
+
+
+def _publish(out: Path, network: Network, card: dict[str, Any]) -> None:
+    save_network(out, network.cpu().requires_grad_(False), card)
+    errors = {kind: round(facts["epsilon"], 4) for kind, facts in card["errors"]["by_kind"].items()}
+    print(f"{out}: epsilon {card['errors']['all']['epsilon']:.4f} {json.dumps(errors)}")
+
+
+def _train_actively(
+    groups: Sequence[Records], settings: Sequence[dict[str, Any]], options: TrainingOptions,
+    configuration: Mapping[str, Any], arguments: Namespace, out: Path,
+) -> int:  # fmt: skip
+    """``spinviz train PRESET --active``: shapes, twists and system of the labels are those of the first data set."""
+    shapes = [(int(a), int(b)) for a, b in settings[0]["size"]]
+    k1, k2 = settings[0]["twists"]
+    rounds = ActiveOptions(arguments.rounds, arguments.per_round, arguments.candidates)
+    members = [initial_network(arguments.network, configuration, arguments.seed + n) for n in range(arguments.members)]
+    folder, seed = out.with_suffix(".active"), arguments.seed + ACTIVE_SEED
+    what = source(arguments.preset, (k1, k2), shapes[0])
+    said = {"preset": arguments.preset, "size": shapes, "twists": [k1, k2], "mix": None}
+    steps = learn_actively(what, shapes, groups, members, options, rounds, folder, said, seed)
+    with asked_to_stop() as asked, tqdm(file=sys.stderr) as bar:
+        for progress in steps:
+            label = f"{progress.stage} round {progress.round} member {progress.member}"
+            if bar.desc != f"{label}: ":
+                bar.reset(progress.total)
+                bar.set_description(label, refresh=False)
+            bar.update(progress.done - bar.n)
+            bar.set_postfix_str("" if progress.error is None else f"error {progress.error:.4f}")
+            if asked:
+                steps.close()  # type: ignore[attr-defined]
+                print(f"spinviz: interrupted; the same command goes on from {folder}", file=sys.stderr)
+                return 130
+    met = active_rounds(folder, arguments.per_round)
+    for row in met:
+        print(f"round {row['round']}: {row['records']} records, mean disagreement {row['disagreement']:.4g}")
+    more, about = load([folder / LABELS])
+    for number, network in enumerate(members[::-1]):
+        target = out if network is members[0] else out.with_suffix(f".member{len(members) - 1 - number}{ENDING}")
+        card = _card(network, joined([*groups, *more]), [*settings, *about], options, arguments)
+        _publish(target, network, {**card, "active": met})
+    return 0
+
+
+def evaluate(arguments: Namespace) -> int:
+    """``spinviz evaluate NAME|FILE``."""
+    _use_threads(arguments.threads)
+    network, card = read_network(find(arguments.network))
+    groups, what = _unseen(arguments.data, [entry["settings"] for entry in card.get("data", [])])
+    compared = compare(network, groups)
+    regular = network.kind in LATTICES
+    shapes = [shape if regular else (shape[0], 0) for shape in arguments.size or _usual_shapes(network)]
+    tried = (12, 12) if regular else shapes[0]
+    spin = random_spins(2, network.lattice(tried).sites, 0)
+    facts = {
+        "network": str(arguments.network), "card": {k: card.get(k) for k in ("network", "preset", "electrons")},
+        "data": what, **report(compared), "symmetry_errors": symmetry_errors(network, spin, tried),
+        "receptive_field": receptive_field(network, RECEPTIVE_SHAPE if regular else tried),
+        "evaluations_per_second": _speed(network, shapes),
+    }  # fmt: skip
+    if arguments.dynamics:
+        facts["dynamics"] = _dynamics(network, card, arguments.dynamics)
+    text = json.dumps(facts, indent=1, allow_nan=False)
+    if arguments.plots:
+        for path in evaluation_plots(Path(arguments.plots), compared, facts):
+            print(path, file=sys.stderr)
+    if arguments.out:
+        Path(arguments.out).write_text(text + "\n")
+        print(f"{arguments.out}: epsilon {facts['all']['epsilon']:.4f} on {facts['all']['records']} records")
+    else:
+        print(text)
+    return 0
+
+
+def _plan(arguments: Namespace) -> tuple[tuple[Shape, ...], tuple[int, int], dict[str, float]]:
+    """Shapes, twists and mix of a data set. Raises ValueError for what only a regular lattice, or only random sites,
+    have."""
+    preset = PRESETS.get(arguments.preset)
+    if preset is None or preset.lattice != "random_sites":
+        if arguments.realizations:
+            raise ValueError(f"--realizations are of random sites; preset {arguments.preset!r} has none")
+        return arguments.size or ((12, 12),), arguments.twists or (8, 8), arguments.mix or REGULAR_MIX
+    if arguments.mix and arguments.mix.get("texture"):
+        raise ValueError("textures need a regular lattice; a mix of random sites has random=.. and quench=..")
+    sites = arguments.size[0][0] if arguments.size else preset.size
+    shapes = tuple((sites, seed) for seed in arguments.realizations or range(10))
+    return shapes, arguments.twists or (1, 1), arguments.mix or RANDOM_MIX
+
+
+def _dynamics(network: Network, card: Mapping[str, Any], starts: int) -> dict[str, Any]:
+    """Energy drift, and quenches from the same spins on 12 x 12 by the network and by exact diagonalization."""
+    what = source(str(card["preset"]), DYNAMICS_TWISTS, DYNAMICS_SHAPE)
+    lattice, force = what.lattice(DYNAMICS_SHAPE), LearnedForce(network, card, DYNAMICS_SHAPE)
+    dynamics = SemiImplicitLLG(damping=1.0, time_step=what.time_step)
+    compared = same_starts(force, what.exact(lattice), lattice, DYNAMICS_STEPS, starts, dynamics)
+    if network.conservative:
+        compared["energy_drift"] = energy_drift(force, lattice.sites, what.time_step / 2, DYNAMICS_STEPS[-1])
+    return compared
+
+
+def _trained(
+    network: Network, groups: Sequence[Records], options: TrainingOptions, checkpoint: Path, arguments: Namespace,
+    curve: Path,
+) -> bool:  # fmt: skip
+    """Train with a progress bar, a line of the error and a picture of the curve; False when interrupted."""
+    steps = training(network, groups, options, checkpoint, arguments.seed)
+    validations = [row[2] for row in history(checkpoint)] if checkpoint.exists() else []
+    last = validations[-1] if validations else None
+    bar = tqdm(total=options.steps, desc=f"train {arguments.network}", unit="step", file=sys.stderr)
+    with asked_to_stop() as asked, bar:
+        for progress in steps:
+            if progress.validation is not None and progress.validation != last:
+                last = progress.validation
+                validations.append(progress.validation)
+            bar.update(progress.step - bar.n)
+            error = "-" if last is None else f"{last:.4f} {sparkline(validations)}"
+            bar.set_postfix_str(f"loss {progress.loss:.4g} error {error} {progress.seconds_left / 60:.0f} min left")
+            if asked:
+                steps.close()  # type: ignore[attr-defined]
+                break
+    if checkpoint.exists() and (table := history(checkpoint)):
+        training_curve(curve, table)
+    return not asked
+
+
+def _card(
+    network: Network, groups: Sequence[Records], settings: Sequence[dict[str, Any]], options: TrainingOptions,
+    arguments: Namespace,
+) -> dict[str, Any]:  # fmt: skip
+    seen, unseen = split(groups)
+    command = " ".join(["spinviz", *sys.argv[1:]]) if "spinviz" in Path(sys.argv[0]).name else ""
+    said = {key: value for key, value in vars(arguments).items() if value not in (None, [], False)}
+    files = [*arguments.data, *([LABELS] if arguments.active else [])]
+    return {
+        "preset": arguments.preset, "electrons": electrons_of(arguments.preset),
+        "data": [{"file": Path(name).name, "settings": s} for name, s in zip(files, settings, strict=True)],
+        "records": {"training": sum(map(len, seen)), "validation": sum(map(len, unseen))},
+        "command": command, "arguments": said, "training": dataclasses.asdict(options),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "errors": report(compare(network, unseen)), "evaluations_per_second": _speed(network, _usual_shapes(network)),
+        "limits": "Errors are of validation records drawn like the training data, on lattices of these shapes; other "
+        "states, other electrons and temperatures of the electrons are not covered.",
+    }  # fmt: skip
+
+
+def _unseen(paths: Sequence[str], seen: Sequence[dict[str, Any]]) -> tuple[list[Records], list[dict[str, Any]]]:
+    """Records to test on: of data sets that the network was trained on, only the validation part."""
+    groups: list[Records] = []
+    about = []
+    for path in paths:
+        found, settings = load([path])
+        trained_on = settings[0] in seen
+        groups += split(found)[1] if trained_on else found
+        about.append({"file": path, "settings": settings[0], "part": "validation" if trained_on else "all"})
+    return joined(groups), about
+
+
+def _speed(network: Network, shapes: Sequence[Shape]) -> dict[str, Any]:
+    return {**speed(network, shapes), "threads": torch.get_num_threads()}
+
+
+def _usual_shapes(network: Network) -> tuple[Shape, ...]:
+    return CARD_SPEED if network.kind in LATTICES else CARD_SPEED_SITES
+
+
+def _mean_chemical_potential(paths: Sequence[str]) -> float:
+    values = []
+    for path in paths:
+        with h5py.File(path, "r") as file:
+            values += [group["chemical_potential"][:] for group in file.values()]
+    return float(np.concatenate(values).mean())
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads:
+        torch.set_num_threads(threads)

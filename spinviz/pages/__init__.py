@@ -1,0 +1,1 @@
+"""The pages beside the live one: front door, lessons, gallery, electrons, comparison."""

@@ -1,0 +1,391 @@
+"""A/B: two runs side by side from the same start, with other parameters or forces, locked in time.
+
+Each run has its own session and worker; a lock lets the one that is behind step first, so they are never more than one
+step apart. The read-outs belong to equal times:
+
+    angle = mean over sites of arccos(S_A . S_B),    M_B - M_A,    Q_A and Q_B.
+
+Two runs of a chaotic system part exponentially: the angle grows from 0 to 90 degrees (independent spins) however small
+the difference, and the question is how soon.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import panel as pn
+import panel_material_ui as pmui
+from bokeh.models import ColumnDataSource, DataRange1d
+from panel.util import edit_readonly
+
+from engine import snapshot, topological_charge
+from spinviz.controls import Controls
+from spinviz.layout import POLL_MILLISECONDS, THEME, limit_threads
+from spinviz.running.changes import built, quenched, restarted, value_at, with_force, with_values
+from spinviz.running.status import Status
+from spinviz.running.tools import returned
+from spinviz.serving.sharing import SERVER
+from spinviz.serving.tabs import attached, send_at_once
+from spinviz.session import Session
+from spinviz.theme import LINES
+from spinviz.views import SpinView
+from spinviz.views.view import plain_figure
+from spinviz.widgets.message import Message
+from spinviz.widgets.panels import CARD, widget
+
+NAMES = ("A", "B")
+COMMON = ("preset", "size", "texture", "seed")
+OWN = ("force", "field_z", "temperature", "damping", "chemical_potential", "filling")
+POINTS = 2000
+EVERY_POLLS = 15  # read-outs come some four times a second
+LARGEST = 128  # linear size: two runs share the processors
+
+
+class Lockstep:
+    """Keeps runs together in time: one may step when none of the others is behind it.
+
+    Paused, all go on to the time of the foremost and rest there.
+    """
+
+    def __init__(self, runs: int) -> None:
+        self._times = [0.0] * runs
+        self._ends = [0.0] * runs  # times after the steps that were allowed
+        self._target: float | None = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def paused(self) -> bool:
+        return self._target is not None
+
+    def may_step(self, run: int, simulation: Any) -> bool:
+        """Whether this run may step from where it is; called by its worker."""
+        time, rounding = float(simulation.state.time[0]), 1e-6 * float(simulation.dynamics.time_step)
+        with self._lock:
+            self._times[run] = time
+            wanted = self._target is None or time < self._target - rounding
+            allowed = wanted and time <= min(self._times) + rounding
+            self._ends[run] = time + float(simulation.dynamics.time_step) if allowed else time
+        return allowed
+
+    def pause(self) -> None:
+        with self._lock:
+            self._target = max(self._ends)
+
+    def start(self) -> None:
+        with self._lock:
+            self._target = None
+
+    def run_to(self, time: float) -> None:
+        """Go on and rest at this time."""
+        with self._lock:
+            self._target = time
+
+    def reset(self) -> None:
+        """All clocks were put back; a pause lasts."""
+        with self._lock:
+            self._times = [0.0] * len(self._times)
+            self._ends = [0.0] * len(self._ends)
+            self._target = None if self._target is None else 0.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two runs at one ``time``: mean ``angle`` between their spins (degrees), magnetizations (3,), charges or None."""
+
+    time: float
+    angle: float
+    magnetizations: tuple[np.ndarray, np.ndarray]
+    charges: tuple[float, float] | None
+
+
+def difference(one: Any, two: Any) -> Difference | None:
+    """Compare two simulations (first replicas); None when they are not at the same time or not on the same sites."""
+    first, second = snapshot(one), snapshot(two)
+    same = abs(first.time[0] - second.time[0]) < 1e-6 * min(one.dynamics.time_step, two.dynamics.time_step)
+    if not same or first.spin.shape != second.spin.shape:
+        return None
+    a, b = (frame.spin[0].astype(np.float64) for frame in (first, second))
+    across = np.linalg.norm(np.cross(a, b), axis=1)
+    angle = float(np.degrees(np.arctan2(across, (a * b).sum(1)).mean()))  # exact at small angles, unlike arccos
+    charges = None
+    if len(one.lattice.plaquettes):
+        charges = tuple(float(topological_charge(s.state.spin, s.lattice)[0]) for s in (one, two))
+    return Difference(float(first.time[0]), angle, (a.mean(0), b.mean(0)), charges)  # type: ignore[arg-type]
+
+
+class Run:
+    """One of the two: controls, session and picture."""
+
+    def __init__(self, index: int, lock: Lockstep, settings: Mapping[str, Any], build: Callable) -> None:
+        self.name, self.controls, self.view = NAMES[index], Controls(), SpinView()
+        self.view.panel.title = f"spin {self.name}"
+        self.seen = Status()
+        self.quiet = False
+        self._shown = -1
+        self.session = Session(
+            build, settings, lambda simulation, names: snapshot(simulation, ()), running=False, prepare=limit_threads,
+            take_up=returned, may_step=lambda simulation: lock.may_step(index, simulation), share=SERVER,
+        )  # fmt: skip
+        self.widgets = {name: widget(self.controls, name) for name in (*COMMON, *OWN)}
+
+    def show(self, resting: bool) -> None:
+        """Show the newest frame. Not every step leaves one: ``resting``, the last step is shown all the same."""
+        frame, simulation = self.session.take_frame(), self.session.simulation
+        if frame is None and resting and simulation is not None and simulation.state.step != self._shown:
+            frame = snapshot(simulation, ())
+        if frame is None:
+            self.view.panel.send_newest()
+        else:
+            self._shown = frame.step
+            self.view.show(frame)
+
+    def adopt(self, status: Status) -> None:
+        """Controls show what runs, after a build or a refusal."""
+        seen, self.seen = self.seen, status
+        simulation = self.session.simulation
+        if simulation is None or (seen.built, seen.refused, seen.settings) == (
+            status.built, status.refused, status.settings
+        ):  # fmt: skip
+            return
+        self.quiet = True
+        try:
+            self.controls.adopt(status.settings, lambda path: value_at(simulation, path))
+        finally:
+            self.quiet = False
+        electronic = self.controls.electronic and not self.controls.learned
+        self.widgets["chemical_potential"].visible = electronic and not self.controls.fixed_filling
+        self.widgets["filling"].visible = electronic and self.controls.fixed_filling
+
+
+class ComparePage:
+    """Everything of one browser tab. ``page`` is the Panel object; ``close`` frees both workers."""
+
+    def __init__(self, build: Callable = built, settings: Mapping[str, Any] | None = None) -> None:
+        first = dict(
+            settings or {"preset": "heisenberg", "size": 48, "force": "classical", "texture": "random", "seed": 0}
+        )
+        self.lock = Lockstep(len(NAMES))
+        self.runs = [Run(index, self.lock, first, build) for index in range(len(NAMES))]
+        self._polls = self._quenches = 0
+        self._due = False
+        self._source = ColumnDataSource({"time": np.empty(0), "angle": np.empty(0)})
+        small: dict[str, Any] = {"size": "small", "margin": (0, 4)}
+        self.play = pmui.Button(label="Start", icon="play_arrow", variant="contained", width=104, **small)
+        self.step = pmui.Button(label="Step", icon="skip_next", variant="outlined", **small)
+        self.reset = pmui.Button(label="Reset", icon="replay", variant="outlined", **small)
+        self.quench = pmui.Button(label="Quench", icon="bolt", variant="outlined", color="secondary", **small)
+        self.meet = pmui.Button(label="B takes A's spins", icon="content_copy", variant="outlined", **small)
+        self.message = Message()
+        self.read_out = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 8))
+        self._connect()
+        self.page = pmui.Page(
+            title="spinviz · two runs", sidebar=[self._sidebar()], main=[self._main()], sidebar_width=300,
+            sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
+        )  # fmt: skip
+        self.page.param.watch(lambda event: pn.state.execute(self._dress, schedule=True), "dark_theme")
+        with edit_readonly(self.page):
+            self.page.busy = False
+
+    def watch(self) -> None:
+        """Run and look, from now on."""
+        send_at_once(pn.state.curdoc)
+        self.lock.start()
+        for run in self.runs:
+            run.session.start()
+        pn.state.curdoc.add_periodic_callback(self.poll, POLL_MILLISECONDS)
+
+    def close(self) -> None:
+        """Stop both workers."""
+        for run in self.runs:
+            run.session.stop()
+
+    def poll(self) -> None:
+        """Show what is new."""
+        self._polls += 1
+        for run in self.runs:
+            run.show(self.lock.paused)
+        if self._polls % EVERY_POLLS == 0:
+            with pn.io.hold():
+                self._follow()
+        elif self._polls % EVERY_POLLS > 1 and self._due:
+            self._compare()
+
+    def _follow(self) -> None:
+        """Controls, buttons and messages; the next polls look for a moment when both are at one time."""
+        statuses = [run.session.status for run in self.runs]
+        for run, status in zip(self.runs, statuses, strict=True):
+            run.adopt(status)
+        self.play.label, self.play.icon = ("Start", "play_arrow") if self.lock.paused else ("Pause", "pause")
+        words = [
+            f"{run.name}: {status.message}" for run, status in zip(self.runs, statuses, strict=True) if status.message
+        ]
+        self.message.say(" ".join(words))
+        self._due = True
+
+    def _compare(self) -> None:
+        one, two = (run.session.simulation for run in self.runs)
+        found = None if one is None or two is None else difference(one, two)
+        if found is None:
+            return
+        self._due = False
+        times = self._source.data["time"]
+        if len(times) and found.time <= times[-1]:
+            if found.time == times[-1]:
+                return
+            self._source.data = {"time": np.empty(0), "angle": np.empty(0)}
+        self._source.stream({"time": [found.time], "angle": [found.angle]}, rollover=POINTS)
+        self.read_out.object = read_out(found)
+
+    def _connect(self) -> None:
+        for button, action in {
+            self.play: self._play, self.step: self._step, self.reset: self._reset, self.quench: self._quench,
+            self.meet: self._meet,
+        }.items():  # fmt: skip
+            button.on_click(lambda event, action=action: action())
+        for run in self.runs:
+            for name in OWN:
+                run.controls.param.watch(lambda event, run=run: self._own(run, event), name)
+        self.runs[0].controls.param.watch(self._remake, list(COMMON))
+
+    def _dress(self) -> None:
+        """Maps and curve follow the theme of the page."""
+        theme = "dark" if self.page.dark_theme else "light"
+        for run in self.runs:
+            run.view.panel.theme = theme
+        self._line.glyph.line_color = LINES[theme][0]
+
+    def _play(self) -> None:
+        if self.lock.paused:
+            self.lock.start()
+            for run in self.runs:
+                run.session.start()
+        else:
+            self.lock.pause()
+
+    def _step(self) -> None:
+        simulations = [run.session.simulation for run in self.runs]
+        if all(simulation is not None for simulation in simulations):
+            foremost = max(float(simulation.state.time[0]) for simulation in simulations)
+            self.lock.run_to(foremost + max(float(simulation.dynamics.time_step) for simulation in simulations))
+            for run in self.runs:
+                run.session.start()
+
+    def _reset(self) -> None:
+        self.lock.reset()
+        for run in self.runs:
+            run.session.restart(partial(_back_to_first, run.session))
+
+    def _quench(self) -> None:
+        """The same new random spins in both."""
+        self._quenches += 1
+        count = self._quenches
+        self.lock.reset()
+        for run in self.runs:
+            run.session.restart(lambda present: quenched(present, count))
+
+    def _meet(self) -> None:
+        """B goes on from the present spins of A, at A's time."""
+        source = self.runs[0].session.simulation
+        if source is not None:
+            state = source.state
+            self.runs[1].session.restart(lambda present: _at_state(present, state))
+
+    def _own(self, run: Run, event: Any) -> None:
+        if run.quiet:
+            return
+        if event.name == "force":
+            settings = run.controls.settings()
+            run.session.exchange(lambda present: with_force(present, settings), {"force": event.new})
+        else:
+            changes = run.controls.changes(event.name)
+            run.session.post(" ".join(changes), lambda present: with_values(present, changes))
+
+    def _remake(self, *events: Any) -> None:
+        """Both start anew, from the same spins, each with its own parameters where the system is the same."""
+        if self.runs[0].quiet:
+            return
+        changed = {event.name: event.new for event in events}
+        for run in self.runs:
+            run.quiet = True
+            try:
+                if "preset" in changed:
+                    run.controls.choose(changed["preset"])
+                run.controls.param.update(**{name: getattr(self.runs[0].controls, name) for name in COMMON[1:]})
+                run.controls.size = min(run.controls.size, LARGEST)
+            finally:
+                run.quiet = False
+            settings = run.controls.first_settings() if "preset" in changed else run.controls.settings()
+            self.lock.reset()
+            run.session.rebuild(settings)
+
+    def _sidebar(self) -> Any:
+        parts: list[Any] = [self.runs[0].widgets[name] for name in COMMON]
+        for run in self.runs:
+            parts.append(pmui.Typography(f"Run {run.name}", variant="overline", margin=(6, 12, 0, 12)))
+            for name in OWN:
+                run.widgets[name].label = f"{run.name}: {run.widgets[name].label}"
+                parts.append(run.widgets[name])
+        return pmui.Column(*parts, sizing_mode="stretch_width", margin=(8, 0, 0, 0))
+
+    def _main(self) -> Any:
+        plot = plain_figure(
+            "", x_axis_label="time (ħ/t₁)", y_axis_label="angle A to B (°)",
+            y_range=DataRange1d(start=0, min_interval=0.1),
+        )  # fmt: skip
+        self._line = plot.line("time", "angle", source=self._source, line_width=2, line_color=LINES["light"][0])
+        plot.html_attributes = {"role": "img", "aria-label": "Mean angle between the two textures against time"}
+        pictures = [
+            pmui.Paper(pn.pane.HTML(f"<b>{run.name}</b>", margin=(0, 4), height=18), run.view.panel, **CARD)
+            for run in self.runs
+        ]
+        curve = pmui.Paper(
+            pn.pane.Bokeh(plot, sizing_mode="stretch_both"), **{**CARD, "sizing_mode": "stretch_width", "height": 180}
+        )
+        buttons = pmui.Row(self.play, self.step, self.reset, self.quench, self.meet, margin=(4, 0, 2, 0))
+        return pmui.Column(
+            buttons, self.message, pmui.Row(*pictures, sizing_mode="stretch_both", margin=0), self.read_out, curve,
+            sizing_mode="stretch_both", margin=0, styles={"height": "calc(100vh - 84px)"}, min_height=560,
+        )  # fmt: skip
+
+
+def read_out(found: Difference) -> str:
+    """The numbers of a difference in one line."""
+    one, two = found.magnetizations
+    cells = {
+        "time": (f"{found.time:,.1f}", "time, ħ/t₁"),
+        "angle": (f"{found.angle:.3g}°", "mean angle"),
+        "magnetizations": (f"{np.linalg.norm(one):.3f}, {np.linalg.norm(two):.3f}", "|M| of A, B"),
+        "difference": (f"{np.linalg.norm(two - one):.2e}", "|M(B) − M(A)|"),
+    }
+    if found.charges is not None:
+        cells["charges"] = (", ".join(f"{round(q):d}" for q in found.charges).replace("-", "−"), "Q of A, B")
+    return (
+        '<div style="display:flex;gap:26px;flex-wrap:wrap">'
+        + "".join(
+            f'<span><b class="value-{name}" style="font-size:16px;font-variant-numeric:tabular-nums">{value}</b> '
+            f'<span style="font-size:11px;opacity:.75">{label}</span></span>'
+            for name, (value, label) in cells.items()
+        )
+        + "</div>"
+    )
+
+
+def _back_to_first(session: Session, present: Any) -> Any:
+    return restarted(present, session.first)
+
+
+def _at_state(present: Any, state: Any) -> Any:
+    if state.sites != present.state.sites:
+        raise ValueError("the two runs are not on the same lattice; choose the same size for both")
+    return replace(present, state=state)
+
+
+def compare_page(settings: Mapping[str, Any] | None = None) -> Any:
+    """The page of one browser tab, with its two workers; freed when the tab is closed."""
+    pn.extension(reconnect=True)
+    return attached(ComparePage(settings=settings))
