@@ -7,8 +7,8 @@ from PIL import Image, ImageDraw
 
 from engine import preset, scalar_chirality, snapshot
 from engine.io.trajectory import read_trajectory
-from spinviz.pages.electron_study import Request, studied
 from spinviz.drawing.raster import TexturePicture
+from spinviz.pages.electron_study import Request, studied
 from spinviz.theme import LINES, chirality_colours
 from spinviz.views.download import lattice_picture
 
