@@ -23,8 +23,6 @@ from playwright.sync_api import CDPSession, Page, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS, chromium_path
 
-STATE = "() => ({frames: window.__spinviz_frames.spin, step: document.querySelector('.value-step').textContent})"
-
 
 def served() -> tuple[subprocess.Popen[bytes], str]:
     """A server and its address."""
@@ -45,9 +43,11 @@ def looked(process: subprocess.Popen[bytes], page: Page, scripts: CDPSession) ->
     """Memory now: of the server in MB (private and shared), of the page's scripts after a collection."""
     scripts.send("HeapProfiler.collectGarbage")
     heap = scripts.send("Runtime.getHeapUsage")["usedSize"]
-    state = page.evaluate(STATE)
     memory = psutil.Process(process.pid).memory_info().rss
-    return {"server_mb": memory / 2**20, "page_mb": heap / 2**20, "frames": state["frames"], "step": state["step"]}
+    return {
+        "server_mb": memory / 2**20, "page_mb": heap / 2**20, "frames": page.evaluate("() => window.__spinviz_frames.spin"),
+        "step": page.locator(".value-step").inner_text(),
+    }  # fmt: skip
 
 
 def measured(minutes: float, settle: float, query: str) -> dict[str, Any]:
