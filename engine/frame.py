@@ -14,7 +14,8 @@ class Frame:
     """A picture of a run.
 
     step, time (B,) float64; spin (B, N, 3) float32; observables: name -> array with leading axis B (float32 or
-    float64); ``lattice`` is shared, not copied.
+    float64); ``lattice`` is shared, not copied. parameters: name -> numbers (NaN: there is none) or text that held when
+    the frame was made; empty where nobody noted them.
     """
 
     step: int
@@ -22,3 +23,4 @@ class Frame:
     spin: np.ndarray
     lattice: Lattice
     observables: dict[str, np.ndarray] = field(default_factory=dict)
+    parameters: dict[str, np.ndarray | str] = field(default_factory=dict)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from engine.frame import Frame
 from engine.lattice import Lattice
+from spinviz.drawing.caption import Caption
 from spinviz.drawing.film import VIEWS, Picture, picture_of
 from spinviz.theme import Colours
 
@@ -42,7 +43,8 @@ FORMATS: dict[str, dict[str, Any]] = {
 class MovieWriter:
     """Writes one frame of film per :meth:`write`; the suffix of ``path`` (.mp4, .webm, .gif) chooses the format.
 
-    ``height`` pixels of the picture, ``caption`` burnt in below time, step and charge, ``replica`` the one shown;
+    ``height`` pixels of the picture, ``caption`` (or what gives it for a frame) burnt in below time, step and charge,
+    ``replica`` the one shown;
     ``view`` one of :data:`spinviz.drawing.film.VIEWS`; ``notes`` False leaves out text and colour key. Nothing is touched
     before the first frame, and no frame is kept: a movie may be as long as the disk allows. The same frames make the same
     file. Raises ValueError for what cannot be written. A context manager.
@@ -53,7 +55,7 @@ class MovieWriter:
         path: str | os.PathLike[str],
         frames_per_second: int = 25,
         height: int = 544,
-        caption: str = "",
+        caption: Caption = "",
         arrows: bool = True,
         replica: int = 0,
         view: str = "texture",

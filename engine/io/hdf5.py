@@ -13,6 +13,8 @@ import numpy as np
 
 CHUNK_BYTES = 8 * 2**20
 FRAME_BYTES_LIMIT = 4 * 2**30
+TEXT = np.dtype("S64")  # of parameters: longer text is cut
+LARGEST_PARAMETER = 16  # numbers
 
 
 def open_for_reading(path: Path) -> tuple[h5py.File, bool]:
@@ -39,9 +41,13 @@ def open_for_appending(path: Path) -> h5py.File:
 
 
 def lay_out(
-    file: h5py.File, attributes: Mapping[str, Any], shape: tuple[int, ...], arrays: Mapping[str, np.ndarray]
+    file: h5py.File,
+    attributes: Mapping[str, Any],
+    shape: tuple[int, ...],
+    arrays: Mapping[str, np.ndarray],
+    parameters: np.dtype[Any] | None,
 ) -> None:
-    """Empty growing datasets for spins of one frame ``shape`` (B, N, 3) and its observables."""
+    """Empty growing datasets for spins of one frame ``shape`` (B, N, 3), observables, and rows of parameters if any."""
     file.attrs.update(attributes)
     _growing(file, "spin", shape, np.dtype(np.float32))
     _growing(file, "time", shape[:1], np.dtype(np.float64))
@@ -51,6 +57,8 @@ def lay_out(
         if array.dtype.kind not in "fiub":
             raise ValueError(f"observable {name!r} must be real numbers, got {array.dtype}; leave it out")
         _growing(group, name, array.shape, array.dtype)
+    if parameters is not None:
+        _growing(file, "parameters", (), parameters)
 
 
 def _growing(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -78,6 +86,56 @@ def check_arrays(path: Path, arrays: list[h5py.Dataset]) -> None:
     spin, time, step = arrays[:3]
     if spin.ndim != 4 or spin.shape[3] != 3 or time.shape[1:] != replicas or step.ndim != 1:
         raise ValueError(f"{path}: spin {spin.shape}, time {time.shape}, step {step.shape} do not fit together")
+
+
+def check_parameters(path: Path, file: h5py.File) -> tuple[h5py.Dataset, ...]:
+    """The parameters of the frames, one row each, or () in a file without; refuses what is not a few numbers and texts."""
+    if "parameters" not in file:
+        return ()
+    rows = file["parameters"]
+    if not isinstance(rows, h5py.Dataset) or rows.ndim != 1 or rows.dtype.names is None:
+        raise ValueError(f"{path}: parameters must be one row per frame, got {rows!r}")
+    if rows.external or rows.is_virtual or rows.file.filename != file.filename:
+        raise ValueError(f"{path}: its parameters are in other files; such trajectories are refused")
+    _check_row(path, rows.dtype)
+    return (rows,)
+
+
+def row_type(path: Path, parameters: Mapping[str, np.ndarray | str]) -> np.dtype[Any]:
+    """One row of parameters: names with float64 () or (n,), or TEXT. Raises ValueError when they are not small."""
+    fields = [(name, TEXT) if isinstance(value, str) else (name, np.float64, np.shape(value))
+              for name, value in parameters.items()]  # fmt: skip
+    kind = np.dtype(fields)
+    _check_row(path, kind)
+    return kind
+
+
+def stored(parameters: Mapping[str, np.ndarray | str], kind: np.dtype[Any]) -> np.ndarray:
+    """A row as it is written; what a frame leaves out is NaN, or no text."""
+    row = np.zeros((), dtype=kind)
+    for name in kind.names or ():
+        value = parameters.get(name, "" if kind[name] == TEXT else np.full(kind[name].shape, np.nan))
+        if isinstance(value, str) != (kind[name] == TEXT) or np.shape(value) != kind[name].shape:
+            raise ValueError(f"the parameter {name} must be {kind[name]} as in the first frame, got {value!r}")
+        row[name] = value.encode() if isinstance(value, str) else value
+    return row
+
+
+def restored(row: np.void) -> dict[str, np.ndarray | str]:
+    """A row as it was noted."""
+    kind, found = row.dtype, {}
+    for name in kind.names or ():
+        found[name] = row[name].decode(errors="ignore") if kind[name] == TEXT else np.array(row[name])
+    return found
+
+
+def _check_row(path: Path, kind: np.dtype[Any]) -> None:
+    for name in kind.names or ():
+        base, shape = kind[name].base, kind[name].shape
+        if base not in (np.float64, TEXT) or len(shape) > 1 or np.prod(shape, dtype=float) > LARGEST_PARAMETER:
+            raise ValueError(
+                f"{path}: the parameter {name} is {base} {shape}, expected at most {LARGEST_PARAMETER} numbers, or text"
+            )
 
 
 @contextmanager

@@ -6,6 +6,8 @@ attributes   format = "spinviz-trajectory", format_version, spinviz_version, set
 /spin        (frames, B, N, 3) float32, one chunk per frame (several when a frame is larger than 8 MiB)
 /time        (frames, B) float64, in hbar/t1
 /observables/NAME   (frames, B, ...) as the first frame has it
+/parameters  (frames,) rows of what held at each frame: names with float64 () or (3,) (NaN: there was none), or text of 64
+             bytes; absent where the frames do not say, as in old files
 /step        (frames,) int64, written last: a frame counts when its step is there
 
 The file is written in HDF5's single-writer mode (SWMR) and flushed after every frame, so that a killed writer leaves
@@ -27,7 +29,17 @@ import h5py
 import numpy as np
 
 from engine.frame import Frame
-from engine.io.hdf5 import check_arrays, lay_out, open_for_appending, open_for_reading, removed_on_error
+from engine.io.hdf5 import (
+    check_arrays,
+    check_parameters,
+    lay_out,
+    open_for_appending,
+    open_for_reading,
+    removed_on_error,
+    restored,
+    row_type,
+    stored,
+)  # fmt: skip
 from engine.lattice import Lattice, from_description
 
 FORMAT = "spinviz-trajectory"
@@ -38,8 +50,9 @@ class TrajectoryWriter:
     """Writes frames to ``path``; nothing is touched before the first :meth:`write`.
 
     ``settings`` is what made the run (JSON-ready). ``observables`` names what is kept of each frame (default: all
-    that the first frame has); each must keep its shape. With ``append=True`` an existing file is continued: frames at
-    or after the step of the first new one are dropped (a resumed run repeats them), the settings of the file stay.
+    that the first frame has); each must keep its shape. Parameters are those of the first frame, a later one may leave
+    some out. With ``append=True`` an existing file is continued: frames at or after the step of the first new one are
+    dropped (a resumed run repeats them), the settings of the file stay.
     Raises ValueError when frames and file do not belong together. Use as a context manager.
     """
 
@@ -77,6 +90,8 @@ class TrajectoryWriter:
             self._file = self._continued(frame) if self._append else self._created(frame)
         data: dict[str, Any] = {"spin": frame.spin, "time": frame.time}
         data |= {f"observables/{name}": frame.observables.get(name) for name in self._file["observables"]}
+        if "parameters" in self._file:
+            data["parameters"] = stored(frame.parameters, self._file["parameters"].dtype)
         data["step"] = np.int64(frame.step)
         for name, value in data.items():  # all checked before anything is written
             expected = self._file[name].shape[1:]
@@ -110,6 +125,7 @@ class TrajectoryWriter:
         if missing:
             raise ValueError(f"the first frame lacks the observables {missing}; it has {sorted(frame.observables)}")
         arrays = {name: np.asarray(frame.observables[name]) for name in names}
+        parameters = row_type(self.path, frame.parameters) if frame.parameters else None
         attributes = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -119,7 +135,7 @@ class TrajectoryWriter:
         }
         temporary = _temporary(self.path)
         with removed_on_error(temporary), h5py.File(temporary, "w", libver="latest") as file:
-            lay_out(file, attributes, np.shape(frame.spin), arrays)
+            lay_out(file, attributes, np.shape(frame.spin), arrays, parameters)
         os.replace(temporary, self.path)
         return open_for_appending(self.path)
 
@@ -147,8 +163,9 @@ class TrajectoryWriter:
 class Trajectory:
     """Frames of a file, read one by one: ``len``, ``[i]`` -> Frame, iteration; made by :func:`read_trajectory`.
 
-    ``settings`` dict, ``lattice``, ``version`` of the writer, ``steps`` (F,), ``times`` (F, B), ``observables`` names,
-    ``interrupted`` True when the writer did not close the file (or still writes).
+    ``settings`` dict, ``lattice``, ``version`` of the writer, ``steps`` (F,), ``times`` (F, B), names of ``observables``
+    and of ``parameters`` (none in old files), ``interrupted`` True when the writer did not close the file (or still
+    writes).
     """
 
     def __init__(self, path: Path, file: h5py.File, interrupted: bool) -> None:
@@ -165,7 +182,9 @@ class Trajectory:
         self.observables = tuple(file["observables"])
         arrays = [file["spin"], file["time"], file["step"], *(file["observables"][name] for name in self.observables)]
         check_arrays(path, arrays)
-        self._length = min(len(array) for array in arrays)
+        self._rows = check_parameters(path, file)
+        self.parameters = tuple(name for rows in self._rows for name in rows.dtype.names)
+        self._length = min(len(array) for array in [*arrays, *self._rows])
         self.lattice = _lattice(path, json.loads(file.attrs["lattice"]), sites=file["spin"].shape[2])
 
     @property
@@ -200,6 +219,7 @@ class Trajectory:
                 spin=self._file["spin"][i],
                 lattice=self.lattice,
                 observables={name: np.asarray(self._file["observables"][name][i]) for name in self.observables},
+                parameters=restored(self._rows[0][i]) if self._rows else {},
             )
         except OSError as error:
             raise ValueError(f"frame {i} of {self.path} cannot be read, the file is damaged: {error}") from error
@@ -254,8 +274,9 @@ def _copy_frames(old: Trajectory, target: Path, count: int) -> None:
         source = old._file
         arrays = {name: np.empty(source["observables"][name].shape[1:], source["observables"][name].dtype)
                   for name in old.observables}  # fmt: skip
-        lay_out(new, dict(source.attrs), source["spin"].shape[1:], arrays)
-        for name in ("spin", "time", "step", *(f"observables/{name}" for name in old.observables)):
+        rows = ["parameters"] if old.parameters else []
+        lay_out(new, dict(source.attrs), source["spin"].shape[1:], arrays, source["parameters"].dtype if rows else None)
+        for name in ("spin", "time", "step", *(f"observables/{name}" for name in old.observables), *rows):
             new[name].resize(count, axis=0)
             for i in range(count):
                 new[name][i] = source[name][i]

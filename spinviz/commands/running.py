@@ -30,7 +30,7 @@ from spinviz.commands.ensemble import ensemble
 from spinviz.commands.headless import FrameWriter, Recorded, asked_to_stop, record
 from spinviz.commands.reproduce import reproduce
 from spinviz.commands.serve import serve
-from spinviz.drawing.film import caption_of
+from spinviz.drawing.caption import caption_of, captions_of
 from spinviz.movie import MovieWriter
 
 PRESET_SETTINGS = (
@@ -61,7 +61,7 @@ def movie(arguments: Namespace) -> int:
     with read_trajectory(arguments.file) as trajectory:
         if not len(trajectory):
             raise ValueError(f"{arguments.file} has no frames")
-        caption = arguments.caption or caption_of(trajectory.settings)
+        caption = arguments.caption or captions_of(trajectory.settings)
         style = (arguments.frames_per_second, arguments.height, caption, True, arguments.replica)
         look = {"view": arguments.view, "notes": not arguments.plain}
         chosen = range(0, len(trajectory), arguments.every)

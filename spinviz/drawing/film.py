@@ -7,7 +7,7 @@ recorded. The text below has time, step, charge and the caption; the key belongs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw
 from engine import SpinState, observe
 from engine.frame import Frame
 from engine.lattice import Lattice
-from spinviz.drawing.raster import TexturePicture, even, font, rgb
+from spinviz.drawing.caption import Caption, said
+from spinviz.drawing.raster import TexturePicture, even, fitted, font, rgb
 from spinviz.theme import LINES, PAGE, Colours, chirality_colours, structure_factor_colours
 
 VIEWS = ("texture", "chirality", "structure", "curves", "all", "scene")
@@ -32,7 +33,7 @@ class Picture(Protocol):
     def image(self, frame: Frame, replica: int = 0) -> Colours: ...
 
 
-def picture_of(view: str, lattice: Lattice, height: int, caption: str = "", arrows: bool = True, notes: bool = True,
+def picture_of(view: str, lattice: Lattice, height: int, caption: Caption = "", arrows: bool = True, notes: bool = True,
                page: str = "dark") -> Picture:  # fmt: skip
     """The picture of a view (one of VIEWS). Raises ValueError for another, or one that the lattice does not have."""
     if view not in VIEWS:
@@ -50,36 +51,8 @@ def picture_of(view: str, lattice: Lattice, height: int, caption: str = "", arro
     if view == "scene":
         from spinviz.drawing.scene import Scene  # VTK takes seconds to load
 
-        return Scene(lattice, (even(round(4 * height / 3)), even(height)), page=page, text=notes)
+        return Scene(lattice, (even(round(4 * height / 3)), even(height)), page=page, text=notes, caption=caption)
     return Everything(lattice, height, caption, arrows, page, notes)
-
-
-def caption_of(settings: Mapping[str, Any]) -> str:
-    """Preset, force and parameters of a run in one line, as far as its settings say ("parts": as checkpoints have them)."""
-    words = [str(settings[name]) for name in ("preset", "force") if name in settings]
-    parts = settings.get("parts", {})
-    dynamics = parts.get("dynamics", {}).get("fields", {})
-    field = _fields(parts, "Zeeman").get("field", {}).get("tuple")
-    found = {"T": dynamics.get("temperature"), "α": dynamics.get("damping"), "Δt": dynamics.get("time_step")}
-    ensemble = _fields(parts, "Ensemble")
-    found |= {"μ": ensemble.get("chemical_potential"), "n": ensemble.get("filling")}
-    if field is not None:
-        words.append("H = (" + ", ".join(f"{value:.3g}" for value in field) + ")")
-    words += [f"{name} = {value:.3g}" for name, value in found.items() if isinstance(value, int | float)]
-    return "   ".join([*words, *([f"seed {settings['seed']}"] if settings.get("seed") is not None else [])])
-
-
-def _fields(part: Any, name: str) -> Mapping[str, Any]:
-    """Fields of the first part of this class, at any depth; {} where there is none."""
-    if isinstance(part, Mapping):
-        if part.get("class") == name:
-            return dict(part.get("fields", {}))
-        part = list(part.values())
-    for item in part if isinstance(part, list) else ():
-        found = _fields(item, name)
-        if found:
-            return found
-    return {}
 
 
 def measured(frame: Frame, name: str, replica: int) -> Any:
@@ -95,7 +68,7 @@ class Chirality(TexturePicture):
 
     key, round_key = "χ from −1 to +1", False
 
-    def __init__(self, lattice: Lattice, height: int, caption: str, page: str, notes: bool) -> None:
+    def __init__(self, lattice: Lattice, height: int, caption: Caption, page: str, notes: bool) -> None:
         super().__init__(lattice, height, caption, False, page, notes)
         self._triangles = _pixel_triangles(lattice, self._area, self.scale)
 
@@ -111,7 +84,7 @@ class Structure(TexturePicture):
 
     key, round_key = "√S(q), from 0 to its largest", False
 
-    def __init__(self, lattice: Lattice, height: int, caption: str, page: str, notes: bool) -> None:
+    def __init__(self, lattice: Lattice, height: int, caption: Caption, page: str, notes: bool) -> None:
         super().__init__(lattice, height, caption, False, page, notes)
         zone = lattice.brillouin_zone()
         width, tall = (int(n) for n in self._area)
@@ -148,7 +121,7 @@ class Curves:
     ``caption`` None: without text below.
     """
 
-    def __init__(self, size: tuple[int, int], page: str = "dark", caption: str | None = None) -> None:
+    def __init__(self, size: tuple[int, int], page: str = "dark", caption: Caption | None = None) -> None:
         self.width, self.height = size
         self._caption = caption
         self._page, self._lines = PAGE[page], LINES[page]
@@ -167,9 +140,10 @@ class Curves:
             left, right = (self.width * k / len(kinds) for k in (index, index + 1))
             self._panel(draw, (left, right), name, columns[0], row, rgb(self._lines[(1, 0, 3)[index % 3]]))
         if self._caption is not None:
-            words = f"t = {frame.time[replica]:.4g}   step {frame.step}   {self._caption}"
+            words = f"t = {frame.time[replica]:.4g}   step {frame.step}   {said(self._caption, frame)}"
             place = (self._font.size, self.height - 0.4 * self._font.size)
-            draw.text(place, words, font=self._font, fill=rgb(self._page["text"]), anchor="lb")
+            fitting = fitted(words, self._font.size, self.width - 2 * self._font.size)
+            draw.text(place, words, font=fitting, fill=rgb(self._page["text"]), anchor="lb")
         return np.asarray(picture)
 
     def _add(self, frame: Frame, replica: int) -> None:
@@ -225,7 +199,7 @@ class _SmallStructure(Structure):
 class Everything:
     """Texture, beside it chirality and structure factor, below them the curves. Random sites: texture and curves."""
 
-    def __init__(self, lattice: Lattice, height: int, caption: str, arrows: bool, page: str, notes: bool) -> None:
+    def __init__(self, lattice: Lattice, height: int, caption: Caption, arrows: bool, page: str, notes: bool) -> None:
         top = even(round(0.7 * height))
         self._background = rgb(PAGE[page]["background"])
         self._main = TexturePicture(lattice, top, caption, arrows, page, notes)

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from engine.frame import Frame
 from engine.lattice import Lattice
+from spinviz.drawing.caption import Caption, said
 from spinviz.theme import PAGE, Colours, spin_colours
 
 ARROWS_PER_SIDE = 32
@@ -28,14 +29,14 @@ class TexturePicture:
     """Draws Frames of one lattice: :meth:`image` -> (height, width, 3) uint8, both even (video formats need that).
 
     ``height`` is that of the whole picture in pixels, with a strip for text and colour key at the bottom (``notes``
-    False: without); wide lattices are drawn lower. ``caption`` is the second line of the text. ``page`` "light" or
-    "dark". Raises ValueError otherwise.
+    False: without); wide lattices are drawn lower. ``caption`` is the second line of the text, or gives it for a frame.
+    ``page`` "light" or "dark". Raises ValueError otherwise.
     """
 
     key, round_key = "centre +z, rim −z", True
 
     def __init__(
-        self, lattice: Lattice, height: int = 544, caption: str = "", arrows: bool = True, page: str = "dark",
+        self, lattice: Lattice, height: int = 544, caption: Caption = "", arrows: bool = True, page: str = "dark",
         notes: bool = True,
     ) -> None:  # fmt: skip
         if not 96 <= height <= 4320:
@@ -84,7 +85,7 @@ class TexturePicture:
         charge = frame.observables.get("topological_charge")
         if charge is not None:
             words.append(f"Q = {charge[replica] + 0.0:.0f}")
-        return ["   ".join(words), self.caption]
+        return ["   ".join(words), said(self.caption, frame)]
 
     def paint_key(self, size: tuple[int, int]) -> Colours:
         """The key to the colours, (height, width) pixels: the upper half sphere inside, the lower one outside."""
@@ -129,14 +130,7 @@ class TexturePicture:
             draw.text((left - line / 2, middle), self.key, font=small, fill=muted, anchor="rm")
         for index, text in enumerate(lines):
             place = (line / 2, top + (0.4 + 1.25 * index) * line)
-            draw.text(place, text, font=self._fitted(text, room), fill=ink, anchor="lt")
-
-    def _fitted(self, text: str, room: float) -> ImageFont.FreeTypeFont:
-        """The font, smaller where the text would not fit into so many pixels."""
-        length = self._font.getlength(text)
-        if length <= room:
-            return self._font
-        return font(max(6, int(self._text_height * room / length)))
+            draw.text(place, text, font=fitted(text, line, room), fill=ink, anchor="lt")
 
 
 def _pixel_sites(lattice: Lattice, area: npt.NDArray[np.intp], scale: float) -> npt.NDArray[np.int32]:
@@ -195,6 +189,13 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
+
+
+def fitted(text: str, size: float, room: float) -> ImageFont.FreeTypeFont:
+    """The font of this size, or a smaller one where the text would not fit into so many pixels."""
+    whole = font(int(size))
+    length = whole.getlength(text)
+    return whole if length <= room else font(max(6, int(size * room / length)))
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -23,10 +23,12 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):  # else V
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
 import pyvista as pv
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from engine.frame import Frame
 from engine.lattice import Lattice
+from spinviz.drawing.caption import Caption, said
+from spinviz.drawing.raster import fitted
 from spinviz.movie import MovieWriter
 from spinviz.theme import PAGE, Colours, spin_colours
 
@@ -78,9 +80,9 @@ class Scene:
     """Draws Frames of one lattice: :meth:`image` -> (height, width, 3) uint8. Close it, or use it as a context.
 
     size : (width, height) in pixels, even numbers. marker : "arrow" or "sphere". inset : show the unit sphere of all
-    spins. page : "light" or "dark". text : burn in time and step. samples : of each pixel in each direction,
-    1 or 2 for smooth edges. All calls belong in one thread. Raises ValueError for
-    what makes no sense, RuntimeError where nothing can be drawn.
+    spins. page : "light" or "dark". text : burn in time and step, and the caption below them. samples : of each pixel in
+    each direction, 1 or 2 for smooth edges. All calls belong in one thread. Raises ValueError for what makes no sense,
+    RuntimeError where nothing can be drawn.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Scene:
         page: str = "dark",
         text: bool = False,
         samples: int = 1,
+        caption: Caption = "",
     ) -> None:
         width, height = size
         if any(int(n) != n or n % 2 or not SMALLEST <= n <= LARGEST for n in size):
@@ -104,7 +107,7 @@ class Scene:
         if samples not in (1, 2):
             raise ValueError(f"samples must be 1 or 2, got {samples}")
         self.lattice, self.size, self.marker, self.samples = lattice, (int(width), int(height)), marker, samples
-        self._page, self._text = PAGE[page], text
+        self._page, self._text, self._caption = PAGE[page], text, caption
         self._positions = scene_positions(lattice)
         drawn = [samples * length for length in self.size]
         self._plotter: Any = pv.Plotter(
@@ -212,10 +215,13 @@ class Scene:
 
     def _written(self, drawn: Image.Image, frame: Frame, replica: int) -> Colours:
         if self._text:
-            size = max(12, round(self.size[1] / 28))
-            words = f"t = {frame.time[replica]:.4g}   step {frame.step}"
-            font = ImageFont.load_default(size)
-            ImageDraw.Draw(drawn).text((size / 2, size / 2), words, fill=self._page["text"], font=font)
+            size, draw = max(12, round(self.size[1] / 28)), ImageDraw.Draw(drawn)
+            room = INSET[0] * self.size[0] - size
+            for line, words in enumerate(
+                (f"t = {frame.time[replica]:.4g}   step {frame.step}", said(self._caption, frame))
+            ):
+                place = (size / 2, (0.5 + 1.25 * line) * size)
+                draw.text(place, words, fill=self._page["text"], font=fitted(words, size, room))
         return np.asarray(drawn)
 
 

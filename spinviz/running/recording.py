@@ -1,15 +1,25 @@
-"""Recording: frames of a run into an HDF5 trajectory, written while it runs; movies are made from it afterwards."""
+"""Recording: frames of a run into an HDF5 trajectory, written while it runs; movies are made from it afterwards.
+
+Sliders, ramps and the choice of a force change a run while it is recorded: every frame has the parameters that held when
+it was made.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from engine.checkpoint import describe
 from engine.frame import Frame
 from engine.io.trajectory import TrajectoryWriter
+from spinviz.controls import CONTROLS, FIELD
+from spinviz.running.changes import value_at
 
 WANTED_RATE = 30.0
+NUMBERS = ("temperature", "electron_temperature", "damping", "time_step", "chemical_potential", "filling")
 
 
 class Recording:
@@ -44,11 +54,11 @@ class Recording:
         """True for every ``every``-th step."""
         return (step - self._first) % self.every == 0
 
-    def write(self, frame: Frame) -> None:
-        """Append one frame."""
+    def write(self, frame: Frame, simulation: Any) -> None:
+        """Append one frame, with the parameters of the simulation that it shows."""
         if self._trajectory is None:
             raise RuntimeError("the recording was not begun; call begin(simulation, rate) first")
-        self._trajectory.write(frame)
+        self._trajectory.write(replace(frame, parameters=parameters_of(simulation)))
         self.frames += 1
 
     def close(self) -> None:
@@ -56,3 +66,14 @@ class Recording:
         if self._trajectory is not None:
             self._trajectory.close()
         self._trajectory = None
+
+
+def parameters_of(simulation: Any) -> dict[str, np.ndarray | str]:
+    """All that a live page can change, by name: NUMBERS (), "field" (3,), NaN where there is none; "force" as text."""
+    values = {name: value_at(simulation, CONTROLS[name].paths[0]) for name in NUMBERS}
+    found: dict[str, np.ndarray | str] = {
+        name: np.array(np.nan if value is None else value, dtype=np.float64) for name, value in values.items()
+    }
+    field = value_at(simulation, FIELD)
+    found["field"] = np.full(3, np.nan) if field is None else np.array(field, dtype=np.float64)
+    return {**found, "force": str(simulation.settings.get("force", ""))}

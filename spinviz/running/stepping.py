@@ -211,7 +211,7 @@ class Stepping(Worker):
         if recording is None:
             return
         try:
-            recording.write(self._snapshot(self.simulation, recording.observables))
+            recording.write(self._snapshot(self.simulation, recording.observables), self.simulation)
             self._set(recorded=recording.frames)
         except Exception:
             self._recording_set(None)

@@ -1,7 +1,7 @@
 """What a finished recording is taken away as: its data (HDF5), and movies that are made from them when asked for.
 
 A movie is written in a thread of its own, frame by frame from file to file, so that neither the page nor the memory
-waits for it. Its caption has the parameters of the beginning of the recording.
+waits for it. Its caption has the parameters that held at each frame.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import panel as pn
 import panel_material_ui as pmui
 
 from engine.io.trajectory import read_trajectory
-from spinviz.drawing.film import VIEWS, caption_of
+from spinviz.drawing.caption import captions_of
+from spinviz.drawing.film import VIEWS
 from spinviz.movie import MovieWriter
 
 FORMATS = {"MP4": "mp4", "WebM": "webm", "GIF": "gif"}
@@ -92,7 +93,7 @@ def write_movie(trajectory: Path, path: Path, view: str, notes: bool, ended: Cal
     """All frames of a trajectory as a movie, until ``ended()``; answers how many there were."""
     with (
         read_trajectory(trajectory) as run,
-        MovieWriter(path, RATE, caption=caption_of(run.settings), view=view, notes=notes) as movie,
+        MovieWriter(path, RATE, caption=captions_of(run.settings), view=view, notes=notes) as movie,
     ):
         for index in range(len(run)):
             if ended():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -186,6 +187,70 @@ def test_foreign_and_damaged_files_are_refused(tmp_path: Path) -> None:
         read_trajectory(tmp_path / "foreign.h5")
     with pytest.raises(FileNotFoundError, match="no trajectory"):
         read_trajectory(tmp_path / "missing.h5")
+
+
+def with_parameters(step: int, **parameters: np.ndarray | str) -> Frame:
+    return replace(make_frame(triangular(4), step), parameters=parameters)
+
+
+def test_parameters_are_kept_of_every_frame(tmp_path: Path) -> None:
+    path, none = tmp_path / "run.h5", np.full(3, np.nan)
+    with TrajectoryWriter(path) as writer:
+        for step in range(3):
+            writer.write(with_parameters(step, field=np.array([0, 0, 0.1 * step]), force="kpm" if step < 2 else "ed"))
+        writer.write(make_frame(triangular(4), 3))
+        with pytest.raises(ValueError, match="parameter field must be"):
+            writer.write(with_parameters(4, field=np.zeros(2)))
+    for start in (4, 2):  # goes on, then repeats what was written: frames are copied
+        with read_trajectory(path) as trajectory:
+            assert set(trajectory.parameters) == {"field", "force"} and len(trajectory) == 4 + (start == 2)
+            np.testing.assert_array_equal([f.parameters["field"][2] for f in trajectory][:3], [0, 0.1, 0.2])
+            assert [frame.parameters["force"] for frame in trajectory][:4] == ["kpm", "kpm", "ed", ""]
+            np.testing.assert_array_equal(trajectory[3].parameters["field"], none)
+        with TrajectoryWriter(path, append=True) as writer:
+            writer.write(with_parameters(start, force="poles"))
+    with read_trajectory(path) as trajectory:
+        assert [frame.parameters["force"] for frame in trajectory] == ["kpm", "kpm", "poles"]
+        np.testing.assert_array_equal(trajectory[1].parameters["field"], [0, 0, 0.1])
+        np.testing.assert_array_equal(trajectory[2].parameters["field"], none)
+
+
+def test_a_file_without_parameters_is_continued_without(tmp_path: Path) -> None:
+    path = tmp_path / "run.h5"
+    for frame in (make_frame(triangular(4), 0), with_parameters(1, force="kpm")):
+        with TrajectoryWriter(path, append=True) as writer:
+            writer.write(frame)
+    with read_trajectory(path) as trajectory:
+        assert len(trajectory) == 2 and trajectory.parameters == () and trajectory[1].parameters == {}
+
+
+def test_parameters_are_small(tmp_path: Path) -> None:
+    for value in (np.zeros(17), np.zeros((2, 2))):
+        with pytest.raises(ValueError, match="at most 16 numbers"):
+            TrajectoryWriter(tmp_path / "run.h5").write(with_parameters(0, field=value))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["numbers", "large", "object", "group", "elsewhere"])
+def test_foreign_parameters_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "run.h5"
+    with TrajectoryWriter(path) as writer:
+        writer.write(make_frame(triangular(4), 0))
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["parameters"] = np.zeros(1, dtype=[("field", "f8", 3)])
+    with h5py.File(path, "r+") as file:
+        if kind == "numbers":
+            file["parameters"] = np.zeros(3)
+        elif kind == "large":
+            file["parameters"] = np.zeros(1, dtype=[("field", "f8", 1000)])
+        elif kind == "object":
+            file.create_dataset("parameters", (1,), np.dtype([("force", h5py.string_dtype())]))
+        elif kind == "group":
+            file.create_group("parameters")
+        else:
+            file["parameters"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "parameters")
+    with pytest.raises(ValueError, match=r"run\.h5.*(parameter|refused)"):
+        read_trajectory(path)
 
 
 def test_links_to_other_files_are_refused(tmp_path: Path) -> None:

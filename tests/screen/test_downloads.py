@@ -19,11 +19,11 @@ from spinviz.widgets.downloads import FORMATS, SHOWN, Downloads, write_movie
 def recorded(tmp_path: Path) -> Recording:
     recording, simulation = Recording(tmp_path, every=2), engine.preset("heisenberg", 6, force="classical", seed=3)
     with pytest.raises(RuntimeError, match="begin"):
-        recording.write(snapshot(simulation))
+        recording.write(snapshot(simulation), simulation)
     recording.begin(simulation, 100.0)
     for _ in range(9):
         if recording.wants(simulation.state.step):
-            recording.write(snapshot(simulation, recording.observables))
+            recording.write(snapshot(simulation, recording.observables), simulation)
         simulation = simulation.advance(1)
     recording.close()
     return recording

@@ -13,11 +13,10 @@ from PIL import Image
 
 import engine
 from engine import snapshot
-from engine.checkpoint import describe
 from engine.frame import Frame
 from engine.lattice import Lattice, random_sites, square, triangular
 from engine.observables import fold_to_zone
-from spinviz.drawing.film import VIEWS, caption_of, picture_of
+from spinviz.drawing.film import VIEWS, picture_of
 from spinviz.movie import MovieWriter
 from spinviz.theme import chirality_colours, structure_factor_colours
 
@@ -116,16 +115,6 @@ def test_random_sites_have_texture_and_curves() -> None:
     assert picture_of("all", lattice, HEIGHT).image(frame_of(lattice)).std() > 10
     with pytest.raises(ValueError, match="texture, chirality"):
         picture_of("spin", lattice, HEIGHT)
-
-
-def test_the_caption_says_the_parameters() -> None:
-    simulation = engine.preset("heisenberg", 6, force="classical", seed=4, damping=0.125, temperature=0.02)
-    text = caption_of(simulation.settings | {"parts": describe(simulation)})
-    assert all(
-        word in text for word in ("heisenberg", "classical", "α = 0.125", "T = 0.02", "H = (0, 0, 0.289)", "seed 4")
-    )
-    assert "μ = -3.5" in caption_of({"parts": describe(engine.preset("skyrmion", 6))})
-    assert caption_of({}) == ""
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif"])

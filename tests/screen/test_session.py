@@ -197,7 +197,8 @@ class FakeRecording:
     def wants(self, step: int) -> bool:
         return (step - self.first) % 3 == 0
 
-    def write(self, frame: Any) -> None:
+    def write(self, frame: Any, simulation: Any) -> None:
+        assert simulation.state.step == frame.step
         if self.frames == 10:
             raise OSError("no space left on device")
         self.steps.append(frame.step)

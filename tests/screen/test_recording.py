@@ -1,0 +1,144 @@
+"""A recording says of every frame which parameters held, and the line below the picture says it too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import engine
+from engine import Simulation, snapshot
+from engine.checkpoint import describe
+from engine.frame import Frame
+from engine.io.trajectory import read_trajectory
+from spinviz.cli import main
+from spinviz.controls import FIELD
+from spinviz.drawing.caption import caption_of, captions_of
+from spinviz.drawing.film import picture_of
+from spinviz.movie import MovieWriter
+from spinviz.running.changes import built, with_force, with_values
+from spinviz.running.recording import Recording, parameters_of
+from spinviz.running.schedules import field_ramp
+from spinviz.running.tools import pin
+from spinviz.session import Session
+from tests.screen.test_session import wait_for
+
+SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "gallery"
+CLASSICAL = {"preset": "heisenberg", "size": 6, "force": "classical", "seed": 3}
+SLIDERS: dict[str, Any] = {FIELD: (0.1, 0.0, -0.25), "dynamics.temperature": 0.075, "dynamics.damping": 0.5}
+
+
+def recorded(folder: Path, simulations: list[Simulation]) -> Path:
+    """One frame of each."""
+    recording = Recording(folder, every=1)
+    recording.begin(simulations[0], 100.0)
+    for simulation in simulations:
+        recording.write(snapshot(simulation, recording.observables), simulation)
+    recording.close()
+    return recording.path
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> Path:
+    """Field, temperature and damping are set by hand between the second frame and the third."""
+    before = [built(CLASSICAL)]
+    before.append(before[0].advance(1))
+    return recorded(tmp_path, [*before, with_values(before[1], SLIDERS).advance(1)])
+
+
+def test_every_frame_says_what_held(moved: Path) -> None:
+    first = built(CLASSICAL)
+    with read_trajectory(moved) as run:
+        fields = np.array([frame.parameters["field"] for frame in run])
+        np.testing.assert_array_equal(fields, [first.force.zeeman.model.field] * 2 + [SLIDERS[FIELD]])
+        dampings = [float(frame.parameters["damping"]) for frame in run]
+        assert dampings == [first.dynamics.damping] * 2 + [0.5]
+        assert run[2].parameters["force"] == "classical" and np.isnan(run[0].parameters["chemical_potential"])
+        captions = [captions_of(run.settings)(frame) for frame in run]
+    assert captions[0] == captions[1] == caption_of(first.settings | {"parts": describe(first)})
+    assert all(word in captions[2] for word in ("H = (0.1, 0, -0.25)", "T = 0.075", "α = 0.5", "seed 3"))
+    assert "μ" not in captions[2] and "nan" not in captions[2]
+
+
+@pytest.mark.parametrize("view", ["texture", "chirality", "structure", "curves", "all", "scene"])
+def test_the_pictures_show_it(moved: Path, view: str) -> None:
+    """Two frames that differ in their parameters alone look different."""
+    with read_trajectory(moved) as run:
+        frame, later, settings = run[1], run[2], run.settings
+    same = Frame(frame.step, frame.time, frame.spin, frame.lattice, frame.observables, later.parameters)
+    images = []
+    for one in (frame, same):
+        picture = picture_of(view, frame.lattice, 240, captions_of(settings))
+        images.append(picture.image(one))
+        getattr(picture, "close", lambda: None)()
+    assert (images[0] != images[1]).any()
+
+
+def test_the_command_line_shows_it_too(moved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions: list[str] = []
+
+    def write(self: MovieWriter, frame: Frame) -> None:
+        assert callable(self._caption)
+        captions.append(self._caption(frame))
+
+    monkeypatch.setattr(MovieWriter, "write", write)
+    assert main(["movie", str(moved), str(moved.with_name("run.mp4"))]) == 0
+    assert len(captions) == 3 and "α = 0.5" in captions[2] and "α = 0.5" not in captions[1]
+
+
+def test_files_that_do_not_say_have_the_parameters_of_their_beginning() -> None:
+    for path in sorted(SHIPPED.glob("*.h5")):
+        with read_trajectory(path) as run:
+            assert run.parameters == () and run[-1].parameters == {}
+            assert captions_of(run.settings)(run[-1]) == caption_of(run.settings) != ""
+
+
+def test_a_ramp_is_recorded_as_it_goes(tmp_path: Path) -> None:
+    """H = (t - dt/2 - t0) / duration along z at the frame of time t: the field in the middle of the step that led to it."""
+    session, duration = Session(built, CLASSICAL, snapshot, running=False), 2.0
+    wait_for(lambda: session.simulation is not None, "it is built")
+    session.record(recording := Recording(tmp_path, every=1))
+    wait_for(lambda: session.status.recorded == 1, "the beginning is recorded")
+    began, step = float(session.simulation.state.time[0]), session.simulation.dynamics.time_step
+    session.follow(field_ramp((0, 0, 0), (0, 0, 1), duration))
+    wait_for(lambda: session.status.step > duration / step + 3, "the ramp is over")
+    session.stop()
+    with read_trajectory(recording.path) as run:
+        frames = list(run)
+    assert [frame.step for frame in frames] == list(range(len(frames)))
+    fields = np.array([frame.parameters["field"][2] for frame in frames[1:]])
+    times = np.array([frame.time[0] for frame in frames[1:]])
+    expected = np.clip((times - step / 2 - began) / duration, 0, 1)
+    expected[times > began + duration - step / 2] = 1.0  # at the end of the plan its last values are set
+    np.testing.assert_allclose(fields, expected, atol=1e-9)  # rounding of a few hundred additions
+
+
+@pytest.mark.parametrize("force, has_electrons", [("ed", True), ("best", False)])
+def test_another_force_is_another_caption(tmp_path: Path, force: str, has_electrons: bool) -> None:
+    settings = {"preset": "skyrmion", "size": 6, "force": "kpm", "seed": 0}
+    present = built(settings)
+    exchanged = with_force(present, {**settings, "force": force})
+    with read_trajectory(recorded(tmp_path, [present, exchanged])) as run:
+        one, two = (captions_of(run.settings)(frame) for frame in run)
+    assert "kpm" in one and "μ = -3.5" in one and "Tₑ = " in one
+    assert force in two and "kpm" not in two and ("μ = -3.5" in two) == has_electrons == ("Tₑ = " in two)
+
+
+def test_the_caption_says_the_parameters() -> None:
+    simulation = engine.preset("heisenberg", 6, force="classical", seed=4, damping=0.125, temperature=0.02)
+    words = ("heisenberg", "classical", "α = 0.125", "T = 0.02", "H = (0, 0, 0.289)", "seed 4")
+    for present in (simulation, pin(0, 1.5)(simulation)):
+        text = caption_of(simulation.settings | {"parts": describe(present)})
+        assert all(word in text for word in words)
+        assert caption_of(simulation.settings, parameters_of(present)) == text
+    assert "μ = -3.5" in caption_of({"parts": describe(engine.preset("skyrmion", 6))})
+    assert caption_of({}) == ""
+
+
+@pytest.mark.parametrize("parameters", [
+    {"temperature": "hot"}, {"temperature": np.ones(3)}, {"field": "up"}, {"field": np.full(3, np.nan)}, {"force": ""},
+])  # fmt: skip
+def test_what_is_no_parameter_is_left_out(parameters: dict[str, Any]) -> None:
+    assert caption_of({}, parameters) == ""
