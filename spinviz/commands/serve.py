@@ -13,6 +13,7 @@ from spinviz.serving.limits import FOLDER_VARIABLE, SESSIONS_VARIABLE, SIZE_VARI
 
 LOOPBACK = ("127.0.0.1", "localhost")
 PUBLIC_MESSAGE = 24 * 2**20  # bytes: an upload of 16 MB as base64
+RETURNING_SECONDS = 86_400  # how long a page may be open and still come back after its connection was lost
 LOADING_MILLISECONDS = 60_000  # a page may need to load; tabs that were there and left are closed in seconds (tabs.py)
 
 
@@ -44,6 +45,7 @@ def serve_options(arguments: Namespace) -> tuple[list[str], dict[str, str]]:
     setup = Path(limits.__file__).with_name("public.py" if arguments.public else "warm.py")
     options = ["--address", arguments.address, "--port", str(arguments.port), "--setup", str(setup), "--index", "main"]
     options += ["--check-unused-sessions", "1000", "--unused-session-lifetime", str(LOADING_MILLISECONDS)]
+    options += ["--session-token-expiration", str(RETURNING_SECONDS)]
     for origin in [*arguments.origin, *([f"{host}:{arguments.port}" for host in LOOPBACK] if here else [])]:
         options += ["--allow-websocket-origin", origin]
     options += ["--show"] if arguments.show else []

@@ -8,10 +8,13 @@ from typing import Any, Protocol
 import panel as pn
 from bokeh.document import Document
 
+from spinviz.components.network import Network
 from spinviz.serving.sharing import SERVER
 
 LOOK_MILLISECONDS = 1000
-ABSENT_LOOKS = 3  # a tab that was away for so many looks in a row is closed; the network may fail for a moment
+CLOSED_LOOKS = 3  # a tab that said farewell and was away for so many looks in a row is closed,
+LOST_LOOKS = 60  # one that did not may come back: its network failed, or its machine slept
+FAREWELLS = (1000, 1001)  # codes of a WebSocket whose page was closed, left or loaded again (RFC 6455)
 
 
 class Tab(Protocol):
@@ -28,7 +31,8 @@ def attached(tab: Tab) -> Any:
     """Bind a page to the browser tab that is being opened, and return what is shown there.
 
     Bokeh keeps a page whose tab was closed for as long as one that was never loaded, half a minute: its worker would go
-    on for nobody. A tab that was there and has gone is given up after ABSENT_LOOKS seconds.
+    on for nobody. A tab that was closed is given up after CLOSED_LOOKS seconds. One whose connection was lost is waited
+    for, LOST_LOOKS seconds: meanwhile its run goes on.
     """
 
     def loaded() -> None:
@@ -44,6 +48,7 @@ def attached(tab: Tab) -> Any:
         threading.Thread(target=tab.close, daemon=True).start()
 
     present: list[bool] = []
+    tab.page.main = [*tab.page.main, Network()]
     pn.state.onload(loaded)
     pn.state.on_session_destroyed(gone)
     return tab.page
@@ -55,10 +60,14 @@ class _Absence:
     def __init__(self, document: Document) -> None:
         self._session = document.session_context.session
         self._looks = 0
+        self._latest: Any = None
 
     def look(self) -> None:
+        for connection in self._session._subscribed_connections:
+            self._latest = connection._socket
         self._looks = 0 if self._session.connection_count else self._looks + 1
-        if self._looks == ABSENT_LOOKS:
+        closed = self._latest is not None and self._latest.close_code in FAREWELLS
+        if self._looks == (CLOSED_LOOKS if closed else LOST_LOOKS):
             self._session.request_expiration()
 
 

@@ -1,0 +1,22 @@
+"""Network: what a page does when its server is out of reach. It shows nothing while all is well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from panel.custom import JSComponent
+
+
+class Network(JSComponent):
+    """Says on the page that the connection is lost, goes on with the run when it is there again, and loads the page again
+    when the server has given the run up."""
+
+    _esm = Path(__file__).parent / "network.js"
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(**{"width": 0, "height": 0, "margin": 0, **parameters})
+
+    def _handle_msg(self, data: Any) -> None:
+        if isinstance(data, dict) and isinstance(data.get("asked"), int):
+            self._send_msg({"answer": data["asked"]})
