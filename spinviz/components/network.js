@@ -6,7 +6,7 @@
 // enough, the page is loaded again as soon as the server answers at all.
 
 const ANSWER_MILLISECONDS = 1000; // then it is asked again: what is sent before the server is ready is lost
-const MOST_QUESTIONS = 6;
+const MOST_QUESTIONS = 12;
 const LOOK_MILLISECONDS = 250;
 const KNOCK_MILLISECONDS = 5000;
 const GOOD_NEWS_MILLISECONDS = 5000;
