@@ -13,6 +13,7 @@ import torch
 
 from engine.electrons import ExactDiagonalization, KernelPolynomial
 from engine.electrons.exact import WORKSPACE_MATRICES
+from engine.electrons.recursion import SparseRecursion
 from engine.forces import ElectronicForce
 from engine.learning.force import LearnedForce
 from engine.simulation import Simulation
@@ -22,7 +23,6 @@ PROCESS_BYTES = 400 * 2**20  # Python and torch with nothing to do
 SHARE_OF_MEMORY = 0.7
 VECTORS_OF_A_STEP = 24  # (3, N) arrays that an integrator and a classical force hold at once
 LEARNED_BYTES_PER_SITE = 20_000
-USUAL_ORDER = 1024  # moments, where the solver chooses them itself
 LARGEST_BATCH = {"cpu": 16}
 LARGEST_BATCH_ELSEWHERE = 4096
 GIBIBYTE = 2**30
@@ -45,8 +45,8 @@ def member_bytes(simulation: Simulation) -> int:
             return total + min(matrices, solver.memory)
         if isinstance(solver, KernelPolynomial):
             columns = solver.family.columns(simulation.lattice, 2) * solver.family.draws * math.prod(solver.twists)
-            vectors = ((solver.moments or USUAL_ORDER) // 2 + 4) * columns * 2 * state.sites * number
-            return total + min(vectors, solver.memory)
+            vectors = SparseRecursion.vectors * columns * 2 * state.sites * number  # of the path that holds most of them
+            return total + int(min(vectors, solver.memory))
     return total
 
 
