@@ -1,4 +1,4 @@
-"""The texture in three dimensions, on demand: a button draws the present frame, sliders turn it."""
+"""The texture in three dimensions, on demand: a button draws the present frame, sliders turn it, small or enlarged."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ from spinviz.views.download import csv_bytes
 from spinviz.views.view import View, size_text
 
 SIZE = (960, 720)
+WHOLE = {"max-width": f"calc((100vh - 90px) * {SIZE[0] / SIZE[1]:.4f})"}  # enlarged, it is seen at once
 MARKERS = {"Arrows": "arrow", "Spheres": "sphere"}
 LARGEST = 65_536  # sites: one picture of 256 x 256 arrows takes seconds
 HELP = (
     "<b>Scene</b><p>Every spin as an arrow, or a sphere, where its site lies; the small ball shows all spins as points "
     "of the unit sphere (order parameter space). Hue is the in-plane angle, white is +z, black is −z. The picture is "
-    "made on the server when you ask for it; it does not follow the run.</p>"
+    "made on the server when you ask for it; it does not follow the run. Enlarged, it fills the window with its sliders "
+    "beside it; Escape puts it back.</p>"
 )
 
 
 class SceneView(View):
     """Drawn only when the button is pressed, or a slider is let go after that. ``close`` frees the drawing context.
+
+    ``enlarge`` moves picture and widgets into ``dialog``, that fills the window; they come back when it is closed.
 
     Drawing has one thread of its own: it takes tenths of a second, loads VTK the first time, and a drawing context
     belongs to the thread that made it. ``newest`` is asked for the frame that the button draws; without it, that is the
@@ -49,10 +53,18 @@ class SceneView(View):
         self.message = pn.pane.HTML("", margin=(0, 8), styles={"font-size": "12px"})
         self.image = pn.pane.PNG(None, alt_text="Scene: nothing drawn yet", sizing_mode="scale_width", margin=(2, 6))
         self.tools = PictureTools(self.file, title="scene", help=HELP)
-        self.panel = pn.Column(
-            self.button, self.image, self.message, self.tools, self.marker, self.azimuth, self.elevation,
-            sizing_mode="stretch_width", margin=0,
+        self.enlarge = pmui.Button(label="Enlarge the scene", icon="open_in_full", variant="outlined", **small)
+        self.dialog = pmui.Dialog(
+            title="Scene", full_screen=True, close_on_click=True, show_close_button=True,
+            sx={"& .MuiIconButton-root": {"color": "inherit"}},
         )  # fmt: skip
+        self._above, self._below = (pn.Column(sizing_mode="stretch_width", margin=0) for _ in range(2))
+        self.panel = pn.Column(  # the button stays where it is: the focus returns to it
+            self._above, self.enlarge, self._below, self.dialog, sizing_mode="stretch_width", margin=0
+        )
+        self._arrange()
+        self.enlarge.on_click(lambda event: self.dialog.param.update(open=True))
+        self.dialog.param.watch(lambda event: pn.state.execute(self._move, schedule=True), "open")
         self.button.on_click(self.draw)
         self.marker.param.watch(self._again, "value")
         for slider in (self.azimuth, self.elevation):
@@ -107,6 +119,24 @@ class SceneView(View):
     def close(self) -> None:
         """End the drawing thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _move(self) -> None:
+        """Into the dialog, or out of it and the focus back to where it was."""
+        self._arrange()
+        if not self.dialog.open:
+            self.enlarge.focus()
+
+    def _arrange(self) -> None:
+        """Picture and widgets in the dialog while it is open, else in their place on the page; never in both."""
+        widgets = [self.message, self.tools, self.marker, self.azimuth, self.elevation]
+        self.image.styles = WHOLE if self.dialog.open else {}
+        if self.dialog.open:
+            self._above.objects = self._below.objects = []
+            side = pn.Column(self.button, *widgets, width=300, margin=0)
+            self.dialog.objects = [pn.Row(self.image, side, sizing_mode="stretch_width", margin=0)]
+        else:
+            self.dialog.objects = []
+            self._above.objects, self._below.objects = [self.button], [self.image, *widgets]
 
     async def _again(self, event: Any) -> None:
         if self._drawn is not None:

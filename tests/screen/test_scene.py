@@ -175,6 +175,10 @@ def test_the_view_draws_when_asked() -> None:
     assert view.file("csv").decode().splitlines()[1].startswith("0")
     with pytest.raises(ValueError, match="as PNG"):
         view.file("svg")
+    view.dialog.open = True
+    assert view.image in list(view.dialog.select()) and view.image not in list(view._below.select())
+    view.dialog.open = False
+    assert view.image in list(view._below.select()) and not view.dialog.objects
     big = Frame(0, np.zeros(1), np.zeros((1, LARGEST + 1, 3), np.float32), lattice)
     view.show(big)
     asyncio.run(view.draw())
