@@ -1,20 +1,11 @@
-"""A/B: two runs side by side from the same start, with other parameters or forces, locked in time.
+"""A/B: two runs side by side from the same start, locked in time, with the mean angle between their spins.
 
-Each run has its own session and worker; a lock lets the one that is behind step first, so they are never more than one
-step apart. The read-outs belong to equal times:
-
-    angle = mean over sites of arccos(S_A . S_B),    M_B - M_A,    Q_A and Q_B.
-
-Two runs of a chaotic system part exponentially: the angle grows from 0 to 90 degrees (independent spins) however small
-the difference, and the question is how soon.
+What the two do, and what the angle is: :mod:`spinviz.running.pair`.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,20 +14,21 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource, DataRange1d
 from panel.util import edit_readonly
 
-from engine import snapshot, topological_charge
+from engine import snapshot
 from spinviz.controls import Controls
 from spinviz.layout import POLL_MILLISECONDS, THEME, limit_threads
-from spinviz.running.changes import built, quenched, restarted, value_at, with_force, with_values
+from spinviz.running.changes import built, value_at, with_force, with_values
+from spinviz.running.pair import Difference, Pair
 from spinviz.running.status import Status
-from spinviz.running.tools import returned
 from spinviz.serving.sharing import SERVER
 from spinviz.serving.tabs import attached, send_at_once
 from spinviz.session import Session
 from spinviz.theme import LINES
 from spinviz.views import SpinView
 from spinviz.views.view import plain_figure
+from spinviz.widgets.control import widget
 from spinviz.widgets.message import Message
-from spinviz.widgets.panels import CARD, widget
+from spinviz.widgets.panels import CARD
 
 NAMES = ("A", "B")
 COMMON = ("preset", "size", "texture", "seed")
@@ -46,91 +38,15 @@ EVERY_POLLS = 15  # read-outs come some four times a second
 LARGEST = 128  # linear size: two runs share the processors
 
 
-class Lockstep:
-    """Keeps runs together in time: one may step when none of the others is behind it.
-
-    Paused, all go on to the time of the foremost and rest there.
-    """
-
-    def __init__(self, runs: int) -> None:
-        self._times = [0.0] * runs
-        self._ends = [0.0] * runs  # times after the steps that were allowed
-        self._target: float | None = 0.0
-        self._lock = threading.Lock()
-
-    @property
-    def paused(self) -> bool:
-        return self._target is not None
-
-    def may_step(self, run: int, simulation: Any) -> bool:
-        """Whether this run may step from where it is; called by its worker."""
-        time, rounding = float(simulation.state.time[0]), 1e-6 * float(simulation.dynamics.time_step)
-        with self._lock:
-            self._times[run] = time
-            wanted = self._target is None or time < self._target - rounding
-            allowed = wanted and time <= min(self._times) + rounding
-            self._ends[run] = time + float(simulation.dynamics.time_step) if allowed else time
-        return allowed
-
-    def pause(self) -> None:
-        with self._lock:
-            self._target = max(self._ends)
-
-    def start(self) -> None:
-        with self._lock:
-            self._target = None
-
-    def run_to(self, time: float) -> None:
-        """Go on and rest at this time."""
-        with self._lock:
-            self._target = time
-
-    def reset(self) -> None:
-        """All clocks were put back; a pause lasts."""
-        with self._lock:
-            self._times = [0.0] * len(self._times)
-            self._ends = [0.0] * len(self._ends)
-            self._target = None if self._target is None else 0.0
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Of two runs at one ``time``: mean ``angle`` between their spins (degrees), magnetizations (3,), charges or None."""
-
-    time: float
-    angle: float
-    magnetizations: tuple[np.ndarray, np.ndarray]
-    charges: tuple[float, float] | None
-
-
-def difference(one: Any, two: Any) -> Difference | None:
-    """Compare two simulations (first replicas); None when they are not at the same time or not on the same sites."""
-    first, second = snapshot(one), snapshot(two)
-    same = abs(first.time[0] - second.time[0]) < 1e-6 * min(one.dynamics.time_step, two.dynamics.time_step)
-    if not same or first.spin.shape != second.spin.shape:
-        return None
-    a, b = (frame.spin[0].astype(np.float64) for frame in (first, second))
-    across = np.linalg.norm(np.cross(a, b), axis=1)
-    angle = float(np.degrees(np.arctan2(across, (a * b).sum(1)).mean()))  # exact at small angles, unlike arccos
-    charges = None
-    if len(one.lattice.plaquettes):
-        charges = tuple(float(topological_charge(s.state.spin, s.lattice)[0]) for s in (one, two))
-    return Difference(float(first.time[0]), angle, (a.mean(0), b.mean(0)), charges)  # type: ignore[arg-type]
-
-
 class Run:
     """One of the two: controls, session and picture."""
 
-    def __init__(self, index: int, lock: Lockstep, settings: Mapping[str, Any], build: Callable) -> None:
-        self.name, self.controls, self.view = NAMES[index], Controls(), SpinView()
+    def __init__(self, name: str, session: Session) -> None:
+        self.name, self.session, self.controls, self.view = name, session, Controls(), SpinView()
         self.view.panel.title = f"spin {self.name}"
         self.seen = Status()
         self.quiet = False
         self._shown = -1
-        self.session = Session(
-            build, settings, lambda simulation, names: snapshot(simulation, ()), running=False, prepare=limit_threads,
-            take_up=returned, may_step=lambda simulation: lock.may_step(index, simulation), share=SERVER,
-        )  # fmt: skip
         self.widgets = {name: widget(self.controls, name) for name in (*COMMON, *OWN)}
 
     def show(self, resting: bool) -> None:
@@ -169,9 +85,9 @@ class ComparePage:
         first = dict(
             settings or {"preset": "heisenberg", "size": 48, "force": "classical", "texture": "random", "seed": 0}
         )
-        self.lock = Lockstep(len(NAMES))
-        self.runs = [Run(index, self.lock, first, build) for index in range(len(NAMES))]
-        self._polls = self._quenches = 0
+        self.pair = Pair(build, first, limit_threads, SERVER)
+        self.runs = [Run(name, session) for name, session in zip(NAMES, self.pair.sessions, strict=True)]
+        self._polls = 0
         self._due = False
         self._source = ColumnDataSource({"time": np.empty(0), "angle": np.empty(0)})
         small: dict[str, Any] = {"size": "small", "margin": (0, 4)}
@@ -194,21 +110,18 @@ class ComparePage:
     def watch(self) -> None:
         """Run and look, from now on."""
         send_at_once(pn.state.curdoc)
-        self.lock.start()
-        for run in self.runs:
-            run.session.start()
+        self.pair.start()
         pn.state.curdoc.add_periodic_callback(self.poll, POLL_MILLISECONDS)
 
     def close(self) -> None:
         """Stop both workers."""
-        for run in self.runs:
-            run.session.stop()
+        self.pair.stop()
 
     def poll(self) -> None:
         """Show what is new."""
         self._polls += 1
         for run in self.runs:
-            run.show(self.lock.paused)
+            run.show(self.pair.lock.paused)
         if self._polls % EVERY_POLLS == 0:
             with pn.io.hold():
                 self._follow()
@@ -220,7 +133,7 @@ class ComparePage:
         statuses = [run.session.status for run in self.runs]
         for run, status in zip(self.runs, statuses, strict=True):
             run.adopt(status)
-        self.play.label, self.play.icon = ("Start", "play_arrow") if self.lock.paused else ("Pause", "pause")
+        self.play.label, self.play.icon = ("Start", "play_arrow") if self.pair.lock.paused else ("Pause", "pause")
         words = [
             f"{run.name}: {status.message}" for run, status in zip(self.runs, statuses, strict=True) if status.message
         ]
@@ -228,8 +141,7 @@ class ComparePage:
         self._due = True
 
     def _compare(self) -> None:
-        one, two = (run.session.simulation for run in self.runs)
-        found = None if one is None or two is None else difference(one, two)
+        found = self.pair.difference()
         if found is None:
             return
         self._due = False
@@ -243,8 +155,8 @@ class ComparePage:
 
     def _connect(self) -> None:
         for button, action in {
-            self.play: self._play, self.step: self._step, self.reset: self._reset, self.quench: self._quench,
-            self.meet: self._meet,
+            self.play: self.pair.toggle, self.step: self.pair.step, self.reset: self.pair.reset,
+            self.quench: self.pair.quench, self.meet: self.pair.meet,
         }.items():  # fmt: skip
             button.on_click(lambda event, action=action: action())
         for run in self.runs:
@@ -258,42 +170,6 @@ class ComparePage:
         for run in self.runs:
             run.view.panel.theme = theme
         self._line.glyph.line_color = LINES[theme][0]
-
-    def _play(self) -> None:
-        if self.lock.paused:
-            self.lock.start()
-            for run in self.runs:
-                run.session.start()
-        else:
-            self.lock.pause()
-
-    def _step(self) -> None:
-        simulations = [run.session.simulation for run in self.runs]
-        if all(simulation is not None for simulation in simulations):
-            foremost = max(float(simulation.state.time[0]) for simulation in simulations)
-            self.lock.run_to(foremost + max(float(simulation.dynamics.time_step) for simulation in simulations))
-            for run in self.runs:
-                run.session.start()
-
-    def _reset(self) -> None:
-        self.lock.reset()
-        for run in self.runs:
-            run.session.restart(partial(_back_to_first, run.session))
-
-    def _quench(self) -> None:
-        """The same new random spins in both."""
-        self._quenches += 1
-        count = self._quenches
-        self.lock.reset()
-        for run in self.runs:
-            run.session.restart(lambda present: quenched(present, count))
-
-    def _meet(self) -> None:
-        """B goes on from the present spins of A, at A's time."""
-        source = self.runs[0].session.simulation
-        if source is not None:
-            state = source.state
-            self.runs[1].session.restart(lambda present: _at_state(present, state))
 
     def _own(self, run: Run, event: Any) -> None:
         if run.quiet:
@@ -310,6 +186,7 @@ class ComparePage:
         if self.runs[0].quiet:
             return
         changed = {event.name: event.new for event in events}
+        settings = []
         for run in self.runs:
             run.quiet = True
             try:
@@ -319,9 +196,8 @@ class ComparePage:
                 run.controls.size = min(run.controls.size, LARGEST)
             finally:
                 run.quiet = False
-            settings = run.controls.first_settings() if "preset" in changed else run.controls.settings()
-            self.lock.reset()
-            run.session.rebuild(settings)
+            settings.append(run.controls.first_settings() if "preset" in changed else run.controls.settings())
+        self.pair.rebuild(settings)
 
     def _sidebar(self) -> Any:
         parts: list[Any] = [self.runs[0].widgets[name] for name in COMMON]
@@ -373,16 +249,6 @@ def read_out(found: Difference) -> str:
         )
         + "</div>"
     )
-
-
-def _back_to_first(session: Session, present: Any) -> Any:
-    return restarted(present, session.first)
-
-
-def _at_state(present: Any, state: Any) -> Any:
-    if state.sites != present.state.sites:
-        raise ValueError("the two runs are not on the same lattice; choose the same size for both")
-    return replace(present, state=state)
 
 
 def compare_page(settings: Mapping[str, Any] | None = None) -> Any:

@@ -14,9 +14,10 @@ import torch
 
 from engine import PRESETS, TEXTURES
 from spinviz.pages.electron_study import ElectronStudy, Request, StudyStopped, studied
-from spinviz.pages.gallery import CARD, SLIM, THEME, offered, recordings_folder
+from spinviz.pages.gallery import CARD, SLIM, THEME
 from spinviz.pages.index import links
 from spinviz.pages.recorded_run import RecordedRun, run_of_trajectory
+from spinviz.pages.recordings import offered, recordings_folder
 from spinviz.running.worker import sentence
 from spinviz.serving.tabs import attached
 from spinviz.views import SpinView

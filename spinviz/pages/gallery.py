@@ -7,10 +7,9 @@ file when they are shown; nothing is simulated.
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -22,16 +21,14 @@ import panel_material_ui as pmui
 from spinviz.pages.figures_shown import FiguresOfThePapers
 from spinviz.pages.index import links
 from spinviz.pages.recorded_run import RecordedRun, run_of_trajectory
-from spinviz.serving.limits import FOLDER_VARIABLE
+from spinviz.pages.recordings import offered, recordings_folder
+from spinviz.pages.replay import Replay
 from spinviz.serving.upload import LARGEST_UPLOAD, read_upload
 from spinviz.theme import PAGE
-from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
 from spinviz.widgets.message import Message
 
-SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "gallery"
 SPEEDS = {"2 frames/s": 2, "5 frames/s": 5, "10 frames/s": 10, "20 frames/s": 20, "40 frames/s": 40}
 NONE = "–"
-MOST_OFFERED = 200
 THEME = {
     mode: {
         "palette": {
@@ -50,49 +47,6 @@ TABLE = (
     "<style>.run-settings td{{padding:1px 8px 1px 0;vertical-align:top;overflow-wrap:anywhere}}"
     "code{{white-space:normal;overflow-wrap:anywhere;font-size:11px}}</style><h4 style='margin:6px 0'>{title}</h4>{made}"
 )
-
-
-class Replay:
-    """The pictures of one run."""
-
-    def __init__(self, letter: str) -> None:
-        self.letter = letter
-        self.spin, self.chirality, self.structure = SpinView(), ChiralityView(), StructureFactorView()
-        self.series, self.domains = TimeSeriesView(), DomainView()
-        self.spin.panel.title = f"replay{letter}"
-        self.heading = pn.pane.HTML("", height=22, margin=(0, 8), sizing_mode="stretch_width")
-        self.run: RecordedRun | None = None
-        self.shown = -1
-
-    def load(self, run: RecordedRun) -> None:
-        """Take another run, with the curves of all of it."""
-        self.run, self.shown = run, -1
-        curves, structure = run.survey()
-        self.series.show_all(curves)
-        self.domains.show_all(curves)
-        self.series.charge.visible = run.lattice.is_regular
-        if structure is not None:
-            self.structure.remember(run.lattice, run.times, structure)
-
-    def show(self, time: float) -> None:
-        """The last frame at or before this time."""
-        assert self.run is not None
-        index = self.run.index_at(time)
-        if index == self.shown:
-            return
-        self.shown = index
-        frame = self.run.frame(index)
-        self.spin.show(frame)
-        self.spin.describe(frame)
-        self.chirality.show(frame)
-        self.structure.show(frame)
-        self.series.mark(float(frame.time[0]))
-        charge = frame.observables.get("topological_charge")
-        said = "" if charge is None else f" · Q = {float(charge[0]):+.0f}".replace("-", "−").replace("+0", "0")
-        self.heading.object = (
-            f'<b>{self.letter}: {escape(self.run.name)}</b> <span class="replay-{self.letter}" style="font-variant-numeric:'
-            f'tabular-nums">t = {frame.time[0]:.4g} ħ/t₁ · step {frame.step:,}{said}</span>'
-        )
 
 
 class GalleryPage:
@@ -304,21 +258,6 @@ def limited(widget: Any, largest: int) -> Callable[[dict[str, Any]], None]:
 def flat(height: int) -> dict[str, Any]:
     """A card of fixed height."""
     return {**CARD, "sizing_mode": "stretch_width", "height": height}
-
-
-def offered(recordings: Path | None) -> dict[str, Path]:
-    """Name -> file of the shipped recordings and of those in ``recordings``, newest first, at most MOST_OFFERED."""
-    own = sorted(recordings.glob("*.h5"), key=lambda path: -path.stat().st_mtime) if recordings else []
-    named = {f"own: {path.stem}": path for path in own[:MOST_OFFERED]}
-    return {path.stem.replace("-", " "): path for path in sorted(SHIPPED.glob("*.h5"))} | named
-
-
-def recordings_folder(variables: Mapping[str, str] = os.environ) -> Path | None:
-    """The folder of ``spinviz serve --recordings``. Raises ValueError when it is not there."""
-    wanted = variables.get(FOLDER_VARIABLE, "")
-    if wanted and not Path(wanted).is_dir():
-        raise ValueError(f"{FOLDER_VARIABLE} must name a folder with recordings (.h5), got {wanted!r}")
-    return Path(wanted) if wanted else None
 
 
 def gallery_page() -> Any:

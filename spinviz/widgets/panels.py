@@ -28,11 +28,10 @@ from spinviz.views import (
     StructureFactorView,
     TimeSeriesView,
 )
+from spinviz.widgets.control import SLIM, heading, widget
 from spinviz.widgets.downloads import Downloads
 from spinviz.widgets.message import Message
 
-SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (2, 12)}
-LABELLED = (7, 12, 2, 12)  # a field's label stands on its upper edge
 TABS: dict[str, Any] = {
     "dynamic": False, "sizing_mode": "stretch_both", "margin": 0,
     "sx": {"& .MuiTabs-root, & .MuiTab-root": {"minHeight": "24px"},
@@ -66,7 +65,7 @@ class Sidebar:
             label="every n steps (0: off)", value=0, start=0, step=10, size="small", margin=(7, 12, 2, 4),
             sizing_mode="stretch_width", description="Audit the force again after so many steps",
         )  # fmt: skip
-        self.electrons = _heading("Electrons")
+        self.electrons = heading("Electrons")
         self.learned = pn.pane.HTML("", margin=(0, 14), styles={"font-size": "11px", "opacity": "0.8"})
         self.panel = pmui.Column(sizing_mode="stretch_width")
         self.arrange()
@@ -77,12 +76,12 @@ class Sidebar:
             *(self.widgets[name] for name in ("preset", "size", "force")),
             pmui.Row(self.audit, self.audit_every, margin=0, sizing_mode="stretch_width"),
             *(self.widgets[name] for name in ("texture", "seed")), *self.doing,
-            _heading("Field"), *(self.widgets[name] for name in ("field_z", "field_x", "field_y")),
-            _heading("Temperature"), *(self.widgets[name] for name in ("temperature", "linked", "electron_temperature")),
+            heading("Field"), *(self.widgets[name] for name in ("field_z", "field_x", "field_y")),
+            heading("Temperature"), *(self.widgets[name] for name in ("temperature", "linked", "electron_temperature")),
             self.electrons, self.learned, *(self.widgets[name] for name in ("chemical_potential", "filling")),
-            _heading("Dynamics"), *(self.widgets[name] for name in ("damping", "time_step")), self.suggest,
+            heading("Dynamics"), *(self.widgets[name] for name in ("damping", "time_step")), self.suggest,
             self.widgets["speed"],
-            _heading("Recording"), self.record, self.recorded, self.taking,
+            heading("Recording"), self.record, self.recorded, self.taking,
         ]  # fmt: skip
 
     def arrange(self) -> None:
@@ -287,25 +286,6 @@ class Pictures:
         )
 
 
-def widget(controls: Controls, name: str) -> Any:
-    """The widget of one control, named with its unit."""
-    control, parameter = CONTROLS[name], controls.param[name]
-    label = f"{control.label} ({control.unit})" if control.unit else control.label
-    options = {"label": label, **SLIM, "description": parameter.doc}
-    kinds = {
-        "Selector": pmui.Select, "Boolean": pmui.Switch, "Integer": pmui.IntInput, "Number": pmui.FloatSlider,
-    }  # fmt: skip
-    kind = kinds[type(parameter).__name__]
-    if kind is not pmui.FloatSlider:
-        small = {} if kind is pmui.Switch else {"size": "small", "margin": LABELLED}
-        return kind.from_param(parameter, **{**options, **small})
-    return kind.from_param(parameter, format="0.0000" if control.unit == "t₁" else "0.000", **options)
-
-
-def _heading(text: str) -> Any:
-    return pmui.Typography(text, variant="overline", margin=(6, 12, 0, 12))
-
-
 def _card(title: str, content: Any) -> Any:
-    heading = pn.pane.HTML(f'<div style="font-size:13px;font-weight:600">{title}</div>', margin=(0, 4), height=18)
-    return pmui.Paper(heading, content, **CARD)
+    name = pn.pane.HTML(f'<div style="font-size:13px;font-weight:600">{title}</div>', margin=(0, 4), height=18)
+    return pmui.Paper(name, content, **CARD)

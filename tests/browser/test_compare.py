@@ -60,7 +60,7 @@ def pictures(page: Page) -> list[str]:
 def rested(page: Page, compare: ComparePage) -> None:
     """Pause, and wait until the page shows both runs at one time."""
     page.get_by_role("button", name="Pause").click()
-    wait_for(page, lambda: compare.lock.paused, "the lock is closed")
+    wait_for(page, lambda: compare.pair.lock.paused, "the lock is closed")
     page.wait_for_timeout(500)  # a step that was under way ends, the other run follows
     wait_for(page, lambda: len({run.session.simulation.state.step for run in compare.runs}) == 1, "both rest")
     time = float(compare.runs[0].session.simulation.state.time[0])
@@ -80,7 +80,7 @@ def test_runs_from_one_start_show_the_same(compared: tuple[Page, ComparePage]) -
 
 def test_a_slider_of_b_makes_them_differ_at_one_time(compared: tuple[Page, ComparePage]) -> None:
     page, compare = compared
-    if compare.lock.paused:
+    if compare.pair.lock.paused:
         page.get_by_role("button", name="Start").click()
     page.get_by_role("slider", name="B: Damping").first.focus()
     page.keyboard.press("End")

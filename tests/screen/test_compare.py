@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from engine import SpinState, snapshot
-from spinviz.pages.compare import ComparePage, Lockstep, difference, read_out
+from spinviz.pages.compare import ComparePage, read_out
 from spinviz.running.changes import built, with_values
+from spinviz.running.pair import Lockstep, difference
 from tests.screen.test_session import wait_for
 
 SETTINGS = {"preset": "heisenberg", "size": 8, "force": "classical", "texture": "random", "seed": 3, "temperature": 0.2}
@@ -31,15 +32,13 @@ def simulations(page: ComparePage) -> list:
 
 
 def begun(page: ComparePage) -> None:
-    page.lock.start()
-    for run in page.runs:
-        run.session.start()
+    page.pair.start()
 
 
 def test_equal_runs_stay_equal_bit_for_bit(compared: ComparePage) -> None:
     begun(compared)
     wait_for(lambda: compared.runs[0].session.status.step > 30, "both run")
-    compared.lock.pause()
+    compared.pair.lock.pause()
     wait_for(lambda: len({s.state.step for s in simulations(compared)}) == 1, "they rest at one time")
     one, two = simulations(compared)
     assert torch.equal(one.state.spin, two.state.spin)
@@ -60,7 +59,7 @@ def test_a_small_difference_grows(compared: ComparePage) -> None:
     compared.runs[1].session.post("damping", lambda present: with_values(present, {"dynamics.damping": 0.301}))
     begun(compared)
     wait_for(lambda: compared.runs[0].session.status.step > 40, "both run")
-    compared.lock.pause()
+    compared.pair.lock.pause()
     wait_for(lambda: len({s.state.step for s in simulations(compared)}) == 1, "they rest at one time")
     found = difference(*simulations(compared))
     assert found is not None and 0 < found.angle < 90
@@ -68,9 +67,9 @@ def test_a_small_difference_grows(compared: ComparePage) -> None:
 
 
 def test_a_single_step_is_one_of_both(compared: ComparePage) -> None:
-    compared._step()
+    compared.pair.step()
     wait_for(lambda: [s.state.step for s in simulations(compared)] == [1, 1], "each makes one step")
-    compared._step()
+    compared.pair.step()
     wait_for(lambda: [s.state.step for s in simulations(compared)] == [2, 2], "and another")
 
 
@@ -78,17 +77,17 @@ def test_quench_reset_and_meeting_give_both_the_same_spins(compared: ComparePage
     begun(compared)
     compared.runs[1].session.post("damping", lambda present: with_values(present, {"dynamics.damping": 0.9}))
     wait_for(lambda: compared.runs[0].session.status.step > 5, "both run")
-    compared.lock.pause()
+    compared.pair.lock.pause()
     first = compared.runs[0].session.first.state.spin
-    compared._quench()
+    compared.pair.quench()
     wait_for(lambda: [s.state.step for s in simulations(compared)] == [0, 0], "both are quenched")
     one, two = simulations(compared)
     assert torch.equal(one.state.spin, two.state.spin) and not torch.equal(one.state.spin, first)
-    compared._reset()
+    compared.pair.reset()
     wait_for(lambda: all(torch.equal(s.state.spin, first) for s in simulations(compared)), "both are at the start")
-    compared._step()
+    compared.pair.step()
     wait_for(lambda: [s.state.step for s in simulations(compared)] == [1, 1], "they part")
-    compared._meet()
+    compared.pair.meet()
     wait_for(lambda: torch.equal(*[s.state.spin for s in simulations(compared)]), "B is where A is")
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from spinviz.pages.figures_shown import RUNS, SHIPPED, FiguresOfThePapers, number, shown_figures
-from spinviz.pages.gallery import GalleryPage, offered
+from spinviz.pages.gallery import GalleryPage
+from spinviz.pages.recordings import offered
 
 
 def test_shipped_figures_are_shown_with_their_numbers() -> None:

@@ -16,8 +16,10 @@ from spinviz.cli import build_parser
 from spinviz.pages.electron_sampling import LEAST_RELAXATION
 from spinviz.pages.electron_study import Request, prepared, studied
 from spinviz.pages.electrons import ElectronsPage, StudyWorker
-from spinviz.pages.gallery import FOLDER_VARIABLE, NONE, GalleryPage, offered, recordings_folder
+from spinviz.pages.gallery import NONE, GalleryPage
 from spinviz.pages.recorded_run import run_of_trajectory
+from spinviz.pages.recordings import offered, recordings_folder
+from spinviz.serving.limits import FOLDER_VARIABLE
 from spinviz.serving.upload import LARGEST_UPLOAD
 from tests.tolerances import HALL_TETRAHEDRAL, SYMMETRY
 
