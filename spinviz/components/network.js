@@ -3,7 +3,7 @@
 // Bokeh opens a lost connection again by itself, some times at growing intervals. Then the server is asked whether it
 // still has this page ({asked: n}, answered {answer: n}): if so, the run goes on where it is; if it has given the page
 // up, or was started anew, the page is loaded again, with the set-up of its address bar. When Bokeh has tried often
-// enough, the page is loaded again as soon as the server answers at all.
+// enough, the page is loaded again as soon as the server answers at all. A tab that is closed says so by a beacon.
 
 const ANSWER_MILLISECONDS = 1000; // then it is asked again: what is sent before the server is ready is lost
 const MOST_QUESTIONS = 12;
@@ -102,6 +102,11 @@ export function render({ model, view }) {
   model.on("msg:custom", (message) => {
     if ((message.answer ?? message.data?.answer) > 0) back();
   });
+  const leave = () => {
+    if (model.farewell) navigator.sendBeacon(new URL(model.farewell, window.location.href));
+  };
+  window.addEventListener("pagehide", leave);
+  model.on("remove", () => window.removeEventListener("pagehide", leave));
   view.model.document.on_event("connection_lost", lost);
   return root;
 }

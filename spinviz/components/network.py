@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import param
 from panel.custom import JSComponent
 
 
 class Network(JSComponent):
     """Says on the page that the connection is lost, goes on with the run when it is there again, and loads the page again
-    when the server has given the run up."""
+    when the server has given the run up. When the tab is closed it posts to ``farewell``."""
+
+    farewell = param.String(default="", doc="Address, relative to that of the page, that hears when the tab is closed")
 
     _esm = Path(__file__).parent / "network.js"
 

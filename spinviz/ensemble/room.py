@@ -45,7 +45,9 @@ def member_bytes(simulation: Simulation) -> int:
             return total + min(matrices, solver.memory)
         if isinstance(solver, KernelPolynomial):
             columns = solver.family.columns(simulation.lattice, 2) * solver.family.draws * math.prod(solver.twists)
-            vectors = SparseRecursion.vectors * columns * 2 * state.sites * number  # of the path that holds most of them
+            vectors = (
+                SparseRecursion.vectors * columns * 2 * state.sites * number
+            )  # of the path that holds most of them
             return total + int(min(vectors, solver.memory))
     return total
 

@@ -54,6 +54,10 @@ def draw_growth(axes: Any, time: np.ndarray, values: np.ndarray, colour: str, la
     kept = (time > 0) & (mean > 0)
     axes.errorbar(time[kept], mean[kept], error[kept], color=colour, marker=".", capsize=1.5, label=label)
     axes.set(xscale="log", yscale="log", xlabel="time (ħ/t₁)")
+    low, high = axes.get_ylim()
+    if high < 10 * low:  # within a decade plain numbers are read more easily than powers of ten
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
 
 
 def draw_fit(axes: Any, growth: Growth, colour: str) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from typing import Any, Protocol
 
 import panel as pn
 from bokeh.document import Document
+from tornado.web import Application
 
 from spinviz.components.network import Network
+from spinviz.serving import farewell
 from spinviz.serving.sharing import SERVER
 
 LOOK_MILLISECONDS = 1000
 CLOSED_LOOKS = 3  # a tab that said farewell and was away for so many looks in a row is closed,
 LOST_LOOKS = 60  # one that did not may come back: its network failed, or its machine slept
-FAREWELLS = (1000, 1001)  # codes of a WebSocket whose page was closed, left or loaded again (RFC 6455)
 
 
 class Tab(Protocol):
@@ -40,15 +42,19 @@ def attached(tab: Tab) -> Any:
         present.append(True)
         tab.watch()
         document = pn.state.curdoc
-        document.add_periodic_callback(_Absence(document).look, LOOK_MILLISECONDS)
+        absence = _Absence(document)
+        farewell.hear(absence.application, name, absence.close)
+        document.add_periodic_callback(absence.look, LOOK_MILLISECONDS)
 
     def gone(context: Any) -> None:
         if present:
             SERVER.leave()
+        farewell.forget(name)
         threading.Thread(target=tab.close, daemon=True).start()
 
     present: list[bool] = []
-    tab.page.main = [*tab.page.main, Network()]
+    name = secrets.token_urlsafe(12)
+    tab.page.main = [*tab.page.main, Network(farewell=f"{farewell.PATH}/{name}")]
     pn.state.onload(loaded)
     pn.state.on_session_destroyed(gone)
     return tab.page
@@ -59,15 +65,20 @@ class _Absence:
 
     def __init__(self, document: Document) -> None:
         self._session = document.session_context.session
-        self._looks = 0
-        self._latest: Any = None
+        self._looks, self._most = 0, LOST_LOOKS
+
+    @property
+    def application(self) -> Application:
+        """The server's, by way of the connection that has just been made."""
+        return next(iter(self._session._subscribed_connections))._socket.application
+
+    def close(self) -> None:
+        """The tab has said farewell."""
+        self._most = CLOSED_LOOKS
 
     def look(self) -> None:
-        for connection in self._session._subscribed_connections:
-            self._latest = connection._socket
         self._looks = 0 if self._session.connection_count else self._looks + 1
-        closed = self._latest is not None and self._latest.close_code in FAREWELLS
-        if self._looks == (CLOSED_LOOKS if closed else LOST_LOOKS):
+        if self._looks >= self._most:
             self._session.request_expiration()
 
 
