@@ -37,7 +37,7 @@ from spinviz.serving import address
 from spinviz.serving.sharing import SERVER
 from spinviz.serving.tabs import attached, send_at_once
 from spinviz.session import Session
-from spinviz.theme import PAGE
+from spinviz.theme import MATERIAL
 from spinviz.widgets.doing import Doing
 from spinviz.widgets.panels import Header, Pictures, Sidebar
 
@@ -48,19 +48,6 @@ FURNISH_SECONDS = 3.0  # a page that draws nothing for so long (a hidden tab) ge
 ALWAYS_MOVING: dict[str, Any] = {"step": 0, "time": 0.0, "steps_per_second": 0.0, "recorded": 0, "progress": 0.0}
 FOLLOWED = ("field_x", "field_y", "field_z", "temperature", "electron_temperature", "linked")  # by schedules
 THREADS_VARIABLE = "SPINVIZ_THREADS"
-THEME = {
-    mode: {
-        "palette": {
-            "primary": {"main": colours["primary"]},
-            "secondary": {"main": colours["accent"]},
-            "background": {"default": colours["background"], "paper": colours["surface"]},
-        },
-        "components": {
-            "MuiAppBar": {"styleOverrides": {"root": {"backgroundColor": PAGE["light"]["primary"], "color": "#ffffff"}}}
-        },
-    }
-    for mode, colours in PAGE.items()
-}
 
 
 class LivePage:
@@ -94,7 +81,7 @@ class LivePage:
         self._connect()
         self.page = pmui.Page(
             title="spinviz", header=[self.header.panel], sidebar=[self.sidebar.panel], main=[self.pictures.panel],
-            sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
+            sidebar_width=300, sidebar_variant="persistent", theme_config=MATERIAL, busy_indicator=None,
         )  # fmt: skip
         with edit_readonly(self.page):
             self.page.busy = False  # else every poll would toggle it and cost 20 ms

@@ -35,6 +35,20 @@ PAGE = {
     },
 }
 
+MATERIAL = {  # the same for the components of Material UI
+    mode: {
+        "palette": {
+            "primary": {"main": colours["primary"]},
+            "secondary": {"main": colours["accent"]},
+            "background": {"default": colours["background"], "paper": colours["surface"]},
+        },
+        "components": {
+            "MuiAppBar": {"styleOverrides": {"root": {"backgroundColor": PAGE["light"]["primary"], "color": "#ffffff"}}}
+        },
+    }
+    for mode, colours in PAGE.items()
+}
+
 LINES = {
     "light": ("#3949ab", "#b5367a", "#00796b", "#b45309"),
     "dark": ("#8c9eff", "#f48fb1", "#4dd0b8", "#ffb74d"),

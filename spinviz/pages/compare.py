@@ -16,14 +16,14 @@ from panel.util import edit_readonly
 
 from engine import snapshot
 from spinviz.controls import Controls
-from spinviz.layout import POLL_MILLISECONDS, THEME, limit_threads
+from spinviz.layout import POLL_MILLISECONDS, limit_threads
 from spinviz.running.changes import built, value_at, with_force, with_values
 from spinviz.running.pair import Difference, Pair
 from spinviz.running.status import Status
 from spinviz.serving.sharing import SERVER
 from spinviz.serving.tabs import attached, send_at_once
 from spinviz.session import Session
-from spinviz.theme import LINES
+from spinviz.theme import LINES, MATERIAL
 from spinviz.views import SpinView
 from spinviz.views.view import plain_figure
 from spinviz.widgets.control import widget
@@ -101,7 +101,7 @@ class ComparePage:
         self._connect()
         self.page = pmui.Page(
             title="spinviz · two runs", sidebar=[self._sidebar()], main=[self._main()], sidebar_width=300,
-            sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
+            sidebar_variant="persistent", theme_config=MATERIAL, busy_indicator=None,
         )  # fmt: skip
         self.page.param.watch(lambda event: pn.state.execute(self._dress, schedule=True), "dark_theme")
         with edit_readonly(self.page):

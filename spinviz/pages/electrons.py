@@ -14,12 +14,13 @@ import torch
 
 from engine import PRESETS, TEXTURES
 from spinviz.pages.electron_study import ElectronStudy, Request, StudyStopped, studied
-from spinviz.pages.gallery import CARD, SLIM, THEME
+from spinviz.pages.gallery import CARD, SLIM
 from spinviz.pages.index import links
 from spinviz.pages.recorded_run import RecordedRun, run_of_trajectory
 from spinviz.pages.recordings import offered, recordings_folder
 from spinviz.running.worker import sentence
 from spinviz.serving.tabs import attached
+from spinviz.theme import MATERIAL
 from spinviz.views import SpinView
 from spinviz.views.electrons_view import ElectronsView
 from spinviz.widgets.message import Message
@@ -94,7 +95,7 @@ class ElectronsPage:
         self._make_widgets()
         self.page = pmui.Page(
             title="spinviz electrons", header=[links("electrons")], sidebar=[self._sidebar()], main=[self._main()],
-            sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
+            sidebar_width=300, sidebar_variant="persistent", theme_config=MATERIAL, busy_indicator=None,
         )  # fmt: skip
         self.follow_system()
 

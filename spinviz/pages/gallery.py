@@ -18,27 +18,18 @@ import numpy as np
 import panel as pn
 import panel_material_ui as pmui
 
+from spinviz.components.network import Network
 from spinviz.pages.figures_shown import FiguresOfThePapers
 from spinviz.pages.index import links
 from spinviz.pages.recorded_run import RecordedRun, run_of_trajectory
 from spinviz.pages.recordings import offered, recordings_folder
 from spinviz.pages.replay import Replay
 from spinviz.serving.upload import LARGEST_UPLOAD, read_upload
-from spinviz.theme import PAGE
+from spinviz.theme import MATERIAL
 from spinviz.widgets.message import Message
 
 SPEEDS = {"2 frames/s": 2, "5 frames/s": 5, "10 frames/s": 10, "20 frames/s": 20, "40 frames/s": 40}
 NONE = "–"
-THEME = {
-    mode: {
-        "palette": {
-            "primary": {"main": colours["primary"]},
-            "secondary": {"main": colours["accent"]},
-            "background": {"default": colours["background"], "paper": colours["surface"]},
-        }
-    }
-    for mode, colours in PAGE.items()
-}
 CARD: dict[str, Any] = {"elevation": 1, "sizing_mode": "stretch_both", "margin": 4, "sx": {"padding": "4px 8px"}}
 SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (6, 12), "size": "small"}
 TALL = {"height": "max(560px, calc(100vh - 84px))", "flex": "0 0 auto", "min-height": "560px"}
@@ -68,7 +59,7 @@ class GalleryPage:
         self.page = pmui.Page(
             title="spinviz gallery", header=[links("gallery")], sidebar=[self._sidebar()],
             main=[pn.Column(tall, self.figures.panel, sizing_mode="stretch_both")],
-            sidebar_width=300, sidebar_variant="persistent", theme_config=THEME, busy_indicator=None,
+            sidebar_width=300, sidebar_variant="persistent", theme_config=MATERIAL, busy_indicator=None,
         )  # fmt: skip
         first = next(iter(self.offered), None)
         if first is None:
@@ -265,4 +256,5 @@ def gallery_page() -> Any:
     pn.extension(reconnect=True)
     gallery = GalleryPage(recordings_folder())
     pn.state.on_session_destroyed(lambda context: gallery.close())
+    gallery.page.main = [*gallery.page.main, Network()]
     return gallery.page

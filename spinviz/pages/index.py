@@ -15,6 +15,8 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from spinviz.theme import MATERIAL
+
 PICTURES = Path(__file__).resolve().parents[2] / "assets" / "index"
 PAGES: dict[str, tuple[str, str, str]] = {  # name -> module of its function, heading, text
     "live": ("spinviz.layout", "Laboratory", "Watch a magnet move; turn field, temperature and damping while it runs; "
@@ -94,14 +96,12 @@ def index_page() -> Any:
     if asked in PAGES:
         pn.state.curdoc.session_context.request.arguments.pop("page", None)  # it is not the page's own
         return page_function(asked)()
-    from spinviz.pages.gallery import THEME
-
     pn.extension(reconnect=True)
     said = "" if not asked else f"There is no page {asked[:40]!r}; these are the pages:"
     note = pmui.Alert(object=said, severity="warning", visible=bool(said), margin=8)
     return pmui.Page(
         title="spinviz", header=[links("")], main=[note, pn.pane.HTML(front(), sizing_mode="stretch_width", margin=0)],
-        theme_config=THEME, busy_indicator=None,
+        theme_config=MATERIAL, busy_indicator=None,
     )  # fmt: skip
 
 

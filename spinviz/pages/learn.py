@@ -15,13 +15,14 @@ import panel as pn
 import panel_material_ui as pmui
 from panel.util import edit_readonly
 
-from spinviz.layout import THEME, limit_threads
+from spinviz.layout import limit_threads
 from spinviz.lessons import Experiment, Lesson, Step, load_lessons, look, prepared, turned
 from spinviz.lessons.memory import Memory, Place, Progress, named_place, read_progress, step_name
 from spinviz.lessons.reader import Reader
 from spinviz.serving.sharing import SERVER
 from spinviz.serving.tabs import attached, send_at_once
 from spinviz.session import Session
+from spinviz.theme import MATERIAL
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView, View
 from spinviz.views.time_series_view import COLUMNS
 from spinviz.widgets.message import Message
@@ -271,7 +272,7 @@ class LearnPage:
             left, right, sizing_mode="stretch_both", margin=0, styles={"height": "calc(100vh - 84px)"},
             stylesheets=[narrow("flex-direction: column", "height: auto")],
         )  # fmt: skip
-        page = pmui.Page(title="spinviz · learn", main=[main], theme_config=THEME, busy_indicator=None)
+        page = pmui.Page(title="spinviz · learn", main=[main], theme_config=MATERIAL, busy_indicator=None)
         with edit_readonly(page):
             page.busy = False  # else every poll would toggle it and cost 20 ms
         return page
