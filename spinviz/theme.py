@@ -43,7 +43,11 @@ MATERIAL = {  # the same for the components of Material UI
             "background": {"default": colours["background"], "paper": colours["surface"]},
         },
         "components": {
-            "MuiAppBar": {"styleOverrides": {"root": {"backgroundColor": PAGE["light"]["primary"], "color": "#ffffff"}}}
+            "MuiAppBar": {
+                "styleOverrides": {"root": {"backgroundColor": PAGE["light"]["primary"], "color": "#ffffff"}}
+            },
+            # plus and minus of a number have no name of their own; all other buttons of icons do
+            "MuiIconButton": {"defaultProps": {"aria-label": "Change by one step"}},
         },
     }
     for mode, colours in PAGE.items()

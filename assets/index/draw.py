@@ -13,7 +13,11 @@ from spinviz.theme import LINES, chirality_colours
 from spinviz.views.download import lattice_picture
 
 HERE = Path(__file__).resolve().parent
-SIZE = (640, 300)
+SIZE, SMALL = (640, 300), (300, 180)
+SYSTEMS = {  # the last frames of these recordings
+    "skyrmion": "skyrmion-quench", "tetrahedral": "tetrahedral-quench", "double_exchange": "double-exchange",
+    "spin_glass": "spin-glass", "heisenberg": "chiral-magnet",
+}  # fmt: skip
 
 
 def cropped(image: np.ndarray, size: tuple[int, int] = SIZE) -> Image.Image:
@@ -70,6 +74,14 @@ def chirality() -> Image.Image:
     return picture
 
 
+def moderate() -> Image.Image:
+    """Double exchange of moderate coupling, some time after a quench, by its network."""
+    simulation = preset("double_exchange_000", 30, force="best", seed=1).advance(60)
+    frame = snapshot(simulation)
+    picture = TexturePicture(frame.lattice, 900)
+    return cropped(picture.image(frame)[: -2 * picture._text_height - 2], SMALL)
+
+
 if __name__ == "__main__":
     half = (SIZE[0] // 2 - 3, SIZE[1])
     pictures = {
@@ -79,5 +91,7 @@ if __name__ == "__main__":
         "electrons": conductivity(),
         "compare": side_by_side(textured("skyrmion-quench", -1, half), textured("skyrmion-quench-field", -1, half)),
     }
+    pictures |= {f"system-{name}": textured(recording, -1, SMALL) for name, recording in SYSTEMS.items()}
+    pictures["system-double_exchange_000"] = moderate()
     for name, image in pictures.items():
         image.save(HERE / f"{name}.jpg", quality=82, optimize=True)

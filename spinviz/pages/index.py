@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from html import escape
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from engine.presets import PRESETS
 from spinviz.theme import MATERIAL
 
 PICTURES = Path(__file__).resolve().parents[2] / "assets" / "index"
@@ -46,6 +48,12 @@ STYLE = """
 .front a:nth-child(-n+2) img{height:190px}
 .front b{font-size:17px;padding:9px 14px 0}
 .front span{font-size:13.5px;line-height:1.4;padding:2px 14px 12px;opacity:.85}
+.front h2{font-size:19px;font-weight:600;margin:26px 0 10px}
+.front .systems{display:grid;grid-template-columns:repeat(6,1fr);gap:12px}
+.front .systems a,.front .systems a:nth-child(-n+2){grid-column:span 1}
+.front .systems img,.front .systems a:nth-child(-n+2) img{height:108px}
+.front .systems b{font-size:13.5px;line-height:1.3;padding:7px 10px 9px;font-weight:500}
+@media (max-width:800px){.front .systems{grid-template-columns:repeat(2,1fr)}}
 @media (max-width:800px){.front .doors{grid-template-columns:1fr}.front .doors a{grid-column:span 1 !important}}
 </style>"""
 
@@ -59,6 +67,12 @@ def address_of(name: str, path: str | None = None) -> str:
     if not name:
         return "?" if alone else "./"
     return f"?page={name}" if alone else name
+
+
+def live_address(system: str) -> str:
+    """Relative address of the live page with this system."""
+    page = address_of("live")
+    return f"{page}{'&' if '?' in page else '?'}preset={system}"
 
 
 def links(present: str) -> Any:
@@ -77,7 +91,7 @@ def links(present: str) -> Any:
 
 
 def front() -> str:
-    """The cards of all pages, as HTML with their pictures inside."""
+    """The cards of all pages and of all systems, as HTML with their pictures inside."""
     doors = "".join(
         f'<a href="{address_of(name)}" class="door-{name}">{_picture(name)}<b>{heading}</b><span>{text}</span></a>'
         for name, (_, heading, text) in PAGES.items()
@@ -86,8 +100,15 @@ def front() -> str:
         "Classical spins, driven by the electrons they scatter. At every step the electrons' quantum-mechanical force is "
         "computed, exactly, by Chebyshev expansion or by a network trained here, and the spins move."
     )
+    systems = "".join(
+        f'<a href="{live_address(name)}" class="system-{name}" title="{escape(system.description, quote=True)}">'
+        f"{_picture(f'system-{name}')}<b>{escape(system.title)}</b></a>"
+        for name, system in PRESETS.items()
+    )
     head = f'<h1>Itinerant magnets, live</h1><p class="lead">{lead}</p>'
-    return f'{STYLE}<div class="front">{head}<div class="doors">{doors}</div></div>'
+    return f'{STYLE}<div class="front">{head}<div class="doors">{doors}</div>' + (
+        f'<h2>Systems</h2><div class="systems">{systems}</div></div>'
+    )
 
 
 def index_page() -> Any:

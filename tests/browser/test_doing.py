@@ -289,8 +289,6 @@ def test_every_control_has_a_name(open_page: OpenPage) -> None:
     expect(page.get_by_role("button", name="Copy link")).to_be_visible(timeout=SLOW)
     for role in ("button", "slider", "combobox", "textbox", "spinbutton"):
         for element in page.get_by_role(role).all():
-            if element.evaluate("e => e.closest('.MuiInputAdornment-root') !== null"):
-                continue  # plus and minus of a number, which the arrow keys do too
             name = element.evaluate(
                 "e => e.getAttribute('aria-label') || e.innerText || (e.labels && e.labels[0]?.innerText) || e.title"
                 " || (e.getAttribute('aria-labelledby') || '').split(' ').map(i =>"

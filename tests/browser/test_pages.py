@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import engine
 import spinviz
+from engine.presets import PRESETS
 from spinviz.notebook import NotebookView
 from spinviz.pages.electrons import ElectronsPage
 from spinviz.pages.gallery import GalleryPage
@@ -99,6 +100,9 @@ def test_the_front_door_has_pictures_and_leads_on(visit: OpenPage) -> None:
     for name in PAGES:
         expect(page.locator(f"a.door-{name}")).to_be_visible()
         assert page.locator(f"a.door-{name} img").evaluate("image => image.complete && image.naturalWidth > 100")
+    for name in PRESETS:
+        assert page.locator(f"a.system-{name} img").evaluate("image => image.complete && image.naturalWidth > 100")
+    assert page.locator("a.system-tetrahedral").get_attribute("href") == "?page=live&preset=tetrahedral"
     page.locator("a.door-gallery").click()  # this script shows every page
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     assert page.url.endswith("?page=gallery")

@@ -14,6 +14,7 @@ import pytest
 
 import engine
 import spinviz
+from engine.presets import PRESETS
 from spinviz.cli import build_parser
 from spinviz.commands.serve import serve_options
 from spinviz.pages.index import PAGES, address_of, front, page_function
@@ -137,6 +138,9 @@ def test_links_work_wherever_the_page_is_served(path: str, live: str, home: str)
 
 def test_the_front_door_leads_to_every_page_with_a_picture() -> None:
     html = front()
-    assert all(f'href="{name}"' in html for name in PAGES) and html.count("data:image/jpeg") == len(PAGES)
+    assert all(f'href="{name}"' in html for name in PAGES) and html.count("data:image/jpeg") == len(PAGES) + len(
+        PRESETS
+    )
+    assert all(f'href="live?preset={name}"' in html for name in PRESETS)
     assert "http" not in html, "nothing from outside"
     assert all(callable(page_function(name)) for name in PAGES)
