@@ -135,7 +135,9 @@ class Doing:
         return [box.panel]
 
     def _make_plans(self) -> list[Any]:
-        self.planner = Planner(self.controls.system, self._start_plan, self.session.stop_schedule)
+        self.planner = Planner(
+            self.controls.system, self._start_plan, self.session.stop_schedule, lambda: self.session.curve
+        )
         return [self.planner.panel]
 
     def _make_scene(self) -> list[Any]:

@@ -24,10 +24,17 @@ SLIM: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": (2, 6)}
 
 
 class Planner:
-    """Choice of a plan and its numbers; ``panel`` is what goes on the page. ``on_start`` and ``on_stop`` do it."""
+    """Choice of a plan and its numbers; ``panel`` is what goes on the page. ``on_start`` and ``on_stop`` do it,
+    ``measured`` gives the curve as it is when it is taken away."""
 
-    def __init__(self, system: Preset, on_start: Callable[[], None], on_stop: Callable[[], None]) -> None:
-        self._shown, self._system = 0, system
+    def __init__(
+        self,
+        system: Preset,
+        on_start: Callable[[], None],
+        on_stop: Callable[[], None],
+        measured: Callable[[], Sequence[tuple[float, float]]],
+    ) -> None:
+        self._shown, self._system, self._measured = 0, system, measured
         self.kind = pmui.Select(label="Plan", options=PLANS, value="temperature", size="small", **SLIM)
         self.target = pmui.FloatInput(label="To (t₁)", value=0.0, size="small", **SLIM)
         self.duration = pmui.FloatInput(label="Duration of the plan (ħ/t₁)", value=1.0, size="small", **SLIM)
@@ -93,5 +100,5 @@ class Planner:
         return pn.pane.Bokeh(plot, height=180, sizing_mode="stretch_width", margin=(4, 6))
 
     def _csv(self) -> io.StringIO:
-        rows = zip(self._source.data["field"], self._source.data["magnetization"], strict=True)
-        return io.StringIO("field_t1,magnetization_per_site\n" + "".join(f"{h:.9g},{m:.9g}\n" for h, m in rows))
+        rows = "".join(f"{h:.9g},{m:.9g}\n" for h, m in self._measured())
+        return io.StringIO("field_t1,magnetization_per_site\n" + rows)
