@@ -196,7 +196,7 @@ class LivePage:
 
     def _keys(self) -> dict[str, Callable[[], None]]:
         """What the keys of the transport buttons do."""
-        return {" ": self._play, "ArrowRight": self.session.step, "r": self._reset, "q": self._quench}
+        return {" ": self.session.toggle, "ArrowRight": self.session.step, "r": self._reset, "q": self._quench}
 
     def _connect(self) -> None:
         for name, control in CONTROLS.items():
@@ -205,7 +205,7 @@ class LivePage:
         self.controls.param.watch(lambda event: self.session.limit_speed(event.new), "speed")
         session, buttons = self.session, self.sidebar
         actions: dict[Any, Callable[[], None]] = {
-            self.pictures.play: self._play,
+            self.pictures.play: self.session.toggle,
             self.pictures.step: session.step,
             self.pictures.reset: self._reset,
             self.pictures.quench: self._quench,
@@ -215,12 +215,6 @@ class LivePage:
         }
         for button, action in actions.items():
             button.on_click(lambda event, action=action: action())
-
-    def _play(self) -> None:
-        if self.session.status.running:
-            self.session.pause()
-        else:
-            self.session.start()
 
     def _reset(self) -> None:
         self.session.restart(lambda present: restarted(present, self.session.first))

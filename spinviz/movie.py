@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import av
 import numpy as np
 from PIL import Image
 
+from engine.files import Closing
 from engine.frame import Frame
 from engine.lattice import Lattice
 from spinviz.drawing.caption import Caption
@@ -40,7 +40,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-class MovieWriter:
+class MovieWriter(Closing):
     """Writes one frame of film per :meth:`write`; the suffix of ``path`` (.mp4, .webm, .gif) chooses the format.
 
     ``height`` pixels of the picture, ``caption`` (or what gives it for a frame) burnt in below time, step and charge,
@@ -125,14 +125,6 @@ class MovieWriter:
             container.close()
         if self.path.suffix.lower() == ".mp4":
             _repack(self.path)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _open(self, height: int, width: int) -> None:
         form = self._format

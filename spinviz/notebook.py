@@ -43,7 +43,7 @@ class NotebookView(Viewer):
         self.reset = pmui.Button(label="Reset", icon="replay", variant="outlined", **small)
         self.numbers = pn.pane.HTML("", margin=(10, 8), styles={"font-variant-numeric": "tabular-nums"})
         self.message = Message()
-        self.play.on_click(lambda event: self.session.pause() if self.session.status.running else self.session.start())
+        self.play.on_click(lambda event: self.session.toggle())
         self.step.on_click(lambda event: self.session.step())
         self.reset.on_click(lambda event: self.session.restart(lambda present: self.session.first))
         self.panel = pmui.Column(

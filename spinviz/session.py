@@ -134,6 +134,13 @@ class Session(Rewinding):
     def pause(self) -> None:
         self._put("run", self._paused)
 
+    def toggle(self) -> None:
+        """Run, or rest when it runs."""
+        if self.status.running:
+            self.pause()
+        else:
+            self.start()
+
     def step(self, count: int = 1) -> None:
         """Pause and take ``count`` steps."""
 

@@ -22,12 +22,12 @@ import os
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
 
+from engine.files import Closing
 from engine.frame import Frame
 from engine.io.hdf5 import (
     check_arrays,
@@ -46,7 +46,7 @@ FORMAT = "spinviz-trajectory"
 FORMAT_VERSION = 1
 
 
-class TrajectoryWriter:
+class TrajectoryWriter(Closing):
     """Writes frames to ``path``; nothing is touched before the first :meth:`write`.
 
     ``settings`` is what made the run (JSON-ready). ``observables`` names what is kept of each frame (default: all
@@ -111,14 +111,6 @@ class TrajectoryWriter:
             self._file.close()
         self._file, self._closed = None, True
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _created(self, frame: Frame) -> h5py.File:
         names = tuple(frame.observables) if self._names is None else self._names
         missing = [name for name in names if name not in frame.observables]
@@ -160,7 +152,7 @@ class TrajectoryWriter:
         return open_for_appending(self.path)
 
 
-class Trajectory:
+class Trajectory(Closing):
     """Frames of a file, read one by one: ``len``, ``[i]`` -> Frame, iteration; made by :func:`read_trajectory`.
 
     ``settings`` dict, ``lattice``, ``version`` of the writer, ``steps`` (F,), ``times`` (F, B), names of ``observables``
@@ -229,14 +221,6 @@ class Trajectory:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read_trajectory(path: str | os.PathLike[str]) -> Trajectory:

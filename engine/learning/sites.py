@@ -7,6 +7,7 @@ Everything that follows from the positions alone is computed once for each reali
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,9 @@ class SiteNetwork(Network):
         self._places: dict[tuple[int, int], Lattice] = {}
         self._tables: dict[Any, Any] = {}
 
+    @abstractmethod
     def table(self, lattice: Lattice) -> dict[str, torch.Tensor]:
         """Everything about a realization that does not depend on the spins."""
-        raise NotImplementedError
 
     def lattice(self, shape: tuple[int, int], shells: int = 3) -> Lattice:
         if shape in self._places:

@@ -13,8 +13,7 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,7 @@ if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):  # else V
 import pyvista as pv
 from PIL import Image, ImageDraw
 
+from engine.files import Closing
 from engine.frame import Frame
 from engine.lattice import Lattice
 from spinviz.drawing.caption import Caption, said
@@ -76,7 +76,7 @@ class Camera:
         return np.array([-np.sin(azimuth), np.cos(azimuth), 0.0]) if steep else np.array([0.0, 0.0, 1.0])
 
 
-class Scene:
+class Scene(Closing):
     """Draws Frames of one lattice: :meth:`image` -> (height, width, 3) uint8. Close it, or use it as a context.
 
     size : (width, height) in pixels, even numbers. marker : "arrow" or "sphere". inset : show the unit sphere of all
@@ -154,14 +154,6 @@ class Scene:
     def close(self) -> None:
         """Free the drawing context. May be called twice."""
         self._plotter.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _aim(self, renderer: int, camera: Camera, box: npt.NDArray[np.float64], zoom: float) -> None:
         """Look at the middle of a box (2, 3) from as far as lets all its corners into the picture."""

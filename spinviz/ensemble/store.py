@@ -14,12 +14,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
 
+from engine.files import Closing
 from engine.io.hdf5 import open_for_appending, open_for_reading, removed_on_error
 from engine.io.trajectory import installed_version
 from engine.statistics import mean_and_error
@@ -29,7 +29,7 @@ from spinviz.ensemble.plan import EnsemblePlan, check_same
 FORMAT = "spinviz ensemble 1"
 
 
-class EnsembleStore:
+class EnsembleStore(Closing):
     """The writing end. Use as a context manager; ``create`` or ``reopen``."""
 
     def __init__(self, path: Path, plan: EnsemblePlan, file: h5py.File) -> None:
@@ -95,16 +95,8 @@ class EnsembleStore:
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class EnsembleFile:
+class EnsembleFile(Closing):
     """The reading end: ``plan``, ``settings``, ``steps`` (F,), ``done`` (P, R), ``interrupted``."""
 
     def __init__(self, path: Path, file: h5py.File) -> None:
@@ -158,14 +150,6 @@ class EnsembleFile:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read_ensemble(path: str | os.PathLike[str]) -> EnsembleFile:

@@ -185,16 +185,10 @@ class LearnPage:
         session.restart(lambda present: Experiment(replace(present.simulation, state=session.first.state)))
         self.reader.idle(self.step)
 
-    def _play(self) -> None:
-        if self.session.status.running:
-            self.session.pause()
-        else:
-            self.session.start()
-
     def _connect(self) -> None:
         reader = self.reader
         for button, action in (
-            (reader.measure, self._measure), (self.play, self._play), (self.again, self._again),
+            (reader.measure, self._measure), (self.play, self.session.toggle), (self.again, self._again),
             (reader.back, lambda: self._walk(-1)), (reader.forward, lambda: self._walk(1)),
         ):  # fmt: skip
             button.on_click(lambda event, action=action: action())

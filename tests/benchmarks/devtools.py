@@ -13,15 +13,15 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from types import TracebackType
 from typing import Any
 
 from tornado.websocket import websocket_connect
 
+from engine.files import Closing
 from tests.browser.conftest import ARGUMENTS, chromium_path
 
 
-class Chromium:
+class Chromium(Closing):
     """A browser process of 1280 x 720 pixels; a context manager."""
 
     def __init__(self) -> None:
@@ -33,12 +33,7 @@ class Chromium:
         line = next(line for line in self._process.stderr if "DevTools listening on" in line)
         self._place = line.rpartition("ws://")[2].partition("/")[0]
 
-    def __enter__(self) -> Chromium:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._process.terminate()
         self._process.wait(20)
         shutil.rmtree(self._profile, ignore_errors=True)
