@@ -89,3 +89,8 @@ ACTIVE_GAIN = 0.9  # error and disagreement after the last round over those of t
 SPIN_GLASS_SIGMA = 1e-4  # of one component on random spins: 1.7e-5 over three unseen realizations
 SPIN_GLASS_ENERGY = 1e-4  # per site; 4e-6 there, and another realization's structure
 TETRAHEDRAL_EPSILON = 0.5  # 0.36 on random spins of the validation set
+
+# Correlation length
+CORRELATION_LENGTH = (
+    0.03  # the envelope is averaged over directions, and cut at the corners of the zone: 0.026 at worst
+)

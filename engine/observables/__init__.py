@@ -1,6 +1,7 @@
 """What can be measured: functions of spins and lattices, and the registry that names them."""
 
 from engine.electrons.spectral_moments import Sampling
+from engine.observables.correlation import correlation_envelope, correlation_length
 from engine.observables.domains import (
     PowerLaw,
     cluster_sizes,
@@ -46,6 +47,8 @@ __all__ = [
     "cluster_sizes",
     "clusters",
     "conductivity",
+    "correlation_envelope",
+    "correlation_length",
     "density_of_states",
     "domain_length",
     "electron_density",

@@ -29,6 +29,8 @@ from engine.observables.structure_factor import field_structure_factor, fold_to_
 PEAK_RADIUS = 0.1  # radius of the average in M(t), inverse lattice constants (thesis, sec. 3.4)
 ROUNDING = 1e-9
 
+Momentum = tuple[float, float]
+
 
 class PowerLaw(NamedTuple):
     """y = prefactor * x**exponent; ``uncertainty`` and ``prefactor_uncertainty`` are standard errors (one sigma)."""
@@ -59,9 +61,7 @@ def domain_length(field: torch.Tensor | np.ndarray, lattice: Lattice, subtract_m
     return _inverse_width(structure, lattice, _peak_distances(structure, lattice, (0.0, 0.0)))
 
 
-def peak_length(
-    spin: torch.Tensor | np.ndarray, lattice: Lattice, peak: tuple[float, float] | None = None
-) -> torch.Tensor:
+def peak_length(spin: torch.Tensor | np.ndarray, lattice: Lattice, peak: Momentum | None = None) -> torch.Tensor:
     """L(t) (B,) of definition 2: the correlation length of a crystal that orders at ``peak`` and equivalent momenta.
 
     ``peak`` (qx, qy) defaults to the highest momentum other than Γ of each replica's S(q).
@@ -70,9 +70,7 @@ def peak_length(
     return _inverse_width(structure, lattice, _peak_distances(structure, lattice, peak))
 
 
-def peak_order(
-    spin: torch.Tensor | np.ndarray, lattice: Lattice, peak: tuple[float, float] | None = None
-) -> torch.Tensor:
+def peak_order(spin: torch.Tensor | np.ndarray, lattice: Lattice, peak: Momentum | None = None) -> torch.Tensor:
     """M(t) (B,) of definition 2: mean of S(q) over the grid momenta within 0.1 of ``peak`` or an equivalent.
 
     On small lattices (few momenta within 0.1) it is S at the peak itself. ``peak`` as in :func:`peak_length`.
@@ -185,7 +183,7 @@ def _zone_momenta(lattice: Lattice) -> np.ndarray:
     return fold_to_zone(lattice.momenta(), lattice)
 
 
-def _peak_distances(structure: torch.Tensor, lattice: Lattice, peak: tuple[float, float] | None) -> torch.Tensor:
+def _peak_distances(structure: torch.Tensor, lattice: Lattice, peak: Momentum | None) -> torch.Tensor:
     """Distance (B, N) of every grid momentum from ``peak`` or an equivalent; None: from each replica's own peak."""
     if peak is None:
         found = lattice.momenta()[1 + structure[:, 1:].argmax(1).cpu().numpy()]
@@ -195,15 +193,14 @@ def _peak_distances(structure: torch.Tensor, lattice: Lattice, peak: tuple[float
         if given.shape != (2,) or not np.isfinite(given).all():
             raise ValueError(f"peak must be one momentum (qx, qy), got {peak}")
         waves = [(float(given[0]), float(given[1]))] * len(structure)
-    distance = {
-        wave: torch.as_tensor(_distance_to_peaks(lattice, wave), device=structure.device) for wave in set(waves)
-    }
+    distance = {wave: torch.as_tensor(distance_to_peaks(lattice, wave), device=structure.device) for wave in set(waves)}
     return torch.stack([distance[wave] for wave in waves])
 
 
 @lru_cache(maxsize=64)
-def _distance_to_peaks(lattice: Lattice, peak: tuple[float, float]) -> np.ndarray:
-    """Distance (N,) of every grid momentum from the nearest peak equivalent to ``peak`` by the lattice's symmetry."""
+def distance_to_peaks(lattice: Lattice, peak: Momentum) -> np.ndarray:
+    """Distance (N,) of every grid momentum from the nearest peak equivalent to ``peak`` by the lattice's symmetry; it
+    is kept, do not change it."""
     zone = lattice.brillouin_zone()
     order = len(zone.vertices)  # the infinite lattice has D6 or D4, whatever the sample's shape
     turns = np.exp(2j * np.pi * np.arange(order) / order)

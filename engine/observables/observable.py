@@ -16,7 +16,7 @@ import torch
 
 from engine.forces import Response
 from engine.lattice import Lattice
-from engine.observables import domains, electron, spin, structure_factor, topology
+from engine.observables import correlation, domains, electron, spin, structure_factor, topology
 from engine.state import SpinState
 
 
@@ -38,6 +38,10 @@ class Observation:
     @cached_property
     def charge_density(self) -> torch.Tensor:
         return topology.topological_charge_density(self.state.spin, self.lattice)
+
+    @cached_property
+    def structure(self) -> torch.Tensor:
+        return structure_factor.field_structure_factor(self.state.spin, self.lattice)
 
     @cached_property
     def answer(self) -> Response:
@@ -144,7 +148,7 @@ for _observable in (
     Observable("topological_charge_density", "1", "Solid angle of every triangle over 4 pi.",
                lambda seen: seen.charge_density, **REGULAR),
     Observable("structure_factor", "1", "S(q) on the grid of lattice.momenta(); its sum is 1.",
-               lambda seen: structure_factor.field_structure_factor(seen.state.spin, seen.lattice), **REGULAR),
+               lambda seen: seen.structure, **REGULAR),
     Observable("spin_correlation", "1", "C(r) = <Si . Sj> at the distances of spin_correlation(...)[0].",
                lambda seen: spin.spin_correlation(seen.state.spin, seen.lattice)[1]),
     Observable("domain_length", "a", "Size of the chiral domains: 2 pi over the width of the chirality's peak at Γ.",
@@ -153,6 +157,8 @@ for _observable in (
                lambda seen: domains.peak_length(seen.state.spin, seen.lattice), **REGULAR),
     Observable("domain_length_sz", "a", "Size of the domains of Sz.",
                lambda seen: domains.domain_length(seen.state.spin[..., 2], seen.lattice), **REGULAR),
+    Observable("correlation_length", "a", "Distance at which the envelope of the spins' correlations falls to 1/e.",
+               lambda seen: correlation.length_of_structure(seen.structure, seen.lattice), **REGULAR),
     Observable("peak_order", "1", "M: mean of S(q) within 0.1 of its highest peak and the equivalent ones.",
                lambda seen: domains.peak_order(seen.state.spin, seen.lattice), **REGULAR),
     Observable("ferromagnetic_cluster_size", "sites", "Mean size of clusters joined by bonds with Si . Sj > 0.5.",
