@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from engine import LearnedForce
 from engine.learning import weights
 from spinviz.layout import LivePage
-from tests.browser.test_live_page import choose, wait_for
+from tests.browser.test_live_page import choose
+from tests.browser.waiting import wait_for
 from tests.screen.networks import ship
 
 pytestmark = pytest.mark.browser

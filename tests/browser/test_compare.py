@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from spinviz.pages.compare import ComparePage
 from spinviz.theme import LINES
-from tests.browser.conftest import HARMLESS, LOCAL, PATIENCE
-from tests.browser.test_pages import wait_for
+from tests.browser.conftest import HARMLESS, LOCAL
+from tests.browser.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.browser
 SETTINGS = {"preset": "heisenberg", "size": 16, "force": "classical", "texture": "random", "seed": 2}
@@ -39,9 +39,9 @@ def compared(browser: Browser) -> Iterator[tuple[Page, ComparePage]]:
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     page.on("pageerror", lambda error: None if str(error) in HARMLESS else trouble.append(str(error)))
-    page.goto(f"http://127.0.0.1:{new[0][0].port}/compare", timeout=2 * PATIENCE)
+    page.goto(f"http://127.0.0.1:{new[0][0].port}/compare", timeout=PATIENCE)
     page.wait_for_function(
-        "() => ['spin A', 'spin B'].every(name => (window.__spinviz_frames ?? {})[name] > 2)", timeout=2 * PATIENCE
+        "() => ['spin A', 'spin B'].every(name => (window.__spinviz_frames ?? {})[name] > 2)", timeout=PATIENCE
     )
     yield page, opened[-1]
     context.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
@@ -18,21 +17,12 @@ from spinviz.layout import LivePage
 from spinviz.running.changes import pinned_sites, value_at
 from spinviz.serving.address import parse_query, query
 from tests.browser.test_live_page import choose
+from tests.browser.waiting import settled_box, wait_for
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., tuple[Page, LivePage]]
 MAGNET = {"preset": "heisenberg", "size": 24, "force": "classical", "texture": "ferromagnet", "seed": 1,
           "temperature": 0.0, "speed": 100}  # fmt: skip
-SLOW = 90_000
-PATIENCE = 60.0
-
-
-def wait_for(page: Page, condition: Callable[[], object], what: str) -> None:
-    """Let the page run until the condition holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain until {what}"
-        page.wait_for_timeout(50)
 
 
 def address(**changes: object) -> str:
@@ -41,7 +31,7 @@ def address(**changes: object) -> str:
 
 def furnished(page: Page, live: LivePage) -> None:
     """All parts of the page are there."""
-    expect(page.get_by_role("button", name="Undo")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
     wait_for(page, lambda: live.doing.bridge.place, "the browser has built the page")
 
 
@@ -63,8 +53,7 @@ def pause(page: Page, live: LivePage) -> None:
 
 def point(page: Page, x: float, y: float, shift: bool = False) -> None:
     """Click the texture at a share of its width and height."""
-    box = page.locator("canvas.lattice-map").first.bounding_box()
-    assert box is not None
+    box = settled_box(page.locator("canvas.lattice-map").first)
     if shift:
         page.keyboard.down("Shift")
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
@@ -74,8 +63,7 @@ def point(page: Page, x: float, y: float, shift: bool = False) -> None:
 
 def stroke(page: Page, *places: tuple[float, float]) -> None:
     """Draw with the pointer from place to place."""
-    box = page.locator("canvas.lattice-map").first.bounding_box()
-    assert box is not None
+    box = settled_box(page.locator("canvas.lattice-map").first)
     for count, (x, y) in enumerate(places):
         page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=1 if count == 0 else 6)
         if count == 0:
@@ -175,7 +163,7 @@ def test_a_wrong_link_is_explained_and_the_rest_of_it_used(open_page: OpenPage) 
     expect(page.get_by_text("colour, which this page does not know")).to_be_visible()
     assert live.session.status.running and live.session.simulation.lattice.shape == (24, 24)
     other, fallen = open_page("live", address(texture="neel_120"))
-    expect(other.get_by_text("neel_120 lives on the triangular lattice")).to_be_visible(timeout=SLOW)
+    expect(other.get_by_text("neel_120 lives on the triangular lattice")).to_be_visible()
     wait_for(other, lambda: fallen.session.status.step > 2, "the preset runs in its place")
 
 
@@ -252,7 +240,7 @@ def test_a_hysteresis_loop_is_run_and_taken_away(open_page: OpenPage, tmp_path: 
     wait_for(page, lambda: not live.session.status.schedule, "it stops")
     assert live.session.status.running
     button = page.get_by_role("button", name="Download M(H)").or_(page.get_by_role("link", name="Download M(H)")).first
-    with page.expect_download(timeout=SLOW) as download:
+    with page.expect_download() as download:
         button.click()
     download.value.save_as(tmp_path / "loop.csv")
     rows = list(csv.DictReader((tmp_path / "loop.csv").open()))
@@ -264,11 +252,11 @@ def test_theme_tablet_and_copied_link(open_page: OpenPage) -> None:
     page, live = open_page("live", address(), 820, 1180)
     furnished(page, live)
     wait_for(page, lambda: not live.page.sidebar_open, "on a narrow screen the controls are put away")
-    box = page.locator("canvas.lattice-map").first.bounding_box()
-    assert box is not None and box["width"] > 300
+    texture = page.locator("canvas.lattice-map").first
+    wait_for(page, lambda: settled_box(texture)["width"] > 300, "the texture takes the room of the controls")
     for name in ("Pause", "Step", "Reset", "Quench", "Undo", "Redo"):
-        place = page.get_by_role("button", name=name, exact=True).bounding_box()
-        assert place is not None and place["x"] + place["width"] <= 820, f"{name} is on the screen"
+        place = settled_box(page.get_by_role("button", name=name, exact=True))
+        assert place["x"] + place["width"] <= 820, f"{name} is on the screen"
     background = lambda: page.evaluate("() => getComputedStyle(document.body).backgroundColor")  # noqa: E731
     light = background()
     page.get_by_role("button", name="Toggle theme").click()
@@ -286,7 +274,7 @@ def test_every_control_has_a_name(open_page: OpenPage) -> None:
     furnished(page, live)
     for section in ("Tools on the texture", "Ramps and loops", "Link and keys"):
         open_section(page, section)
-    expect(page.get_by_role("button", name="Copy link")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Copy link")).to_be_visible()
     for role in ("button", "slider", "combobox", "textbox", "spinbutton"):
         for element in page.get_by_role(role).all():
             name = element.evaluate(

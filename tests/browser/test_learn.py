@@ -13,10 +13,9 @@ from spinviz.lessons import load_lessons
 from spinviz.pages.learn import LearnPage
 from spinviz.serving.tabs import attached
 from tests.browser.conftest import LOCAL
-from tests.browser.test_live_page import wait_for
+from tests.browser.waiting import PATIENCE, settled_box, wait_for
 
 pytestmark = pytest.mark.browser
-PATIENCE = 30_000
 LESSONS = load_lessons()
 
 
@@ -59,8 +58,8 @@ def reader(browser: Browser, learning: tuple[str, list[LearnPage]]) -> Iterator[
 def opened_at(context: BrowserContext, address: str) -> Page:
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    page.goto(address, timeout=2 * PATIENCE)
-    page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 0", timeout=2 * PATIENCE)
+    page.goto(address, timeout=PATIENCE)
+    page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 0", timeout=PATIENCE)
     return page
 
 
@@ -133,10 +132,10 @@ def test_a_link_leads_to_its_step_and_errors_are_sentences(
     expect(page.get_by_text("has no electrons")).to_be_hidden()
 
     page.set_viewport_size({"width": 820, "height": 1180})
-    text = page.get_by_role("heading", name="Heat is noise").bounding_box()
-    picture = page.locator("canvas.lattice-map").first.bounding_box()
-    assert text is not None and picture is not None and picture["y"] > text["y"], "pictures come below the text"
-    assert page.evaluate("() => document.documentElement.scrollWidth <= window.innerWidth"), "nothing sticks out"
+    text, picture = page.get_by_role("heading", name="Heat is noise"), page.locator("canvas.lattice-map").first
+    wait_for(page, lambda: settled_box(picture)["y"] > settled_box(text)["y"], "pictures come below the text")
+    fits = "() => document.documentElement.scrollWidth <= window.innerWidth"
+    wait_for(page, lambda: page.evaluate(fits), "nothing sticks out")
 
 
 def test_a_link_to_nowhere_says_so(reader: BrowserContext, learning: tuple[str, list[LearnPage]]) -> None:

@@ -7,12 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -21,22 +19,11 @@ from playwright.sync_api import Page, expect
 
 from engine.io.trajectory import read_trajectory
 from spinviz.layout import LivePage
+from tests.browser.waiting import wait_for
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0
 OpenPage = Callable[[], tuple[Page, LivePage]]
-
-
-def wait_for(page: Page | None, condition: Callable[[], Any], what: str) -> None:
-    """Let the page run until the condition holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain until {what}"
-        if page is None:
-            time.sleep(0.05)
-        else:
-            page.wait_for_timeout(50)
 
 
 def picture(page: Page) -> str:

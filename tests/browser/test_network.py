@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import PATIENCE
-from tests.browser.test_live_page import _title, wait_for
+from tests.browser.test_live_page import _title
+from tests.browser.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,7 +109,7 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1280, "height": 720})
     page.set_default_timeout(PATIENCE)
     page.goto(f"{served.address}?preset=heisenberg&size=24&force=classical&seed=7&speed=100")
-    page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 2", timeout=2 * PATIENCE)
+    page.wait_for_function("() => (window.__spinviz_frames ?? {}).spin > 2", timeout=PATIENCE)
     yield page
     served.cable.plug()
     page.close()
@@ -145,6 +145,6 @@ def test_a_page_whose_server_was_killed_begins_anew_with_its_set_up(page: Page, 
     served.stop()
     expect(page.get_by_text("connection to the server is lost")).to_be_visible()
     served.start()
-    page.wait_for_function("() => !window.__first && (window.__spinviz_frames ?? {}).spin > 2", timeout=4 * PATIENCE)
+    page.wait_for_function("() => !window.__first && (window.__spinviz_frames ?? {}).spin > 2", timeout=PATIENCE)
     assert "damping=" in page.url and "seed=7" in page.url
     expect(page.locator(".network-banner")).to_have_count(0)

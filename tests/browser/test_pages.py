@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,10 @@ from spinviz.pages.gallery import GalleryPage
 from spinviz.pages.index import PAGES, index_page
 from tests.browser.conftest import LOCAL
 from tests.browser.test_live_page import choose
+from tests.browser.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.browser
-PATIENCE = 60_000  # milliseconds; two loaded cores serve, compute and draw
 OpenPage = Callable[[str], Page]
-
-
-def wait_for(page: Page, condition: Callable[[], Any], what: str) -> None:
-    """Let the page run until the condition holds."""
-    deadline = time.monotonic() + PATIENCE / 1000
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain until {what}"
-        page.wait_for_timeout(50)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +67,6 @@ def address(opened: dict[str, Any]) -> Iterator[str]:
 @pytest.fixture
 def visit(browser: Browser, address: str) -> Iterator[OpenPage]:
     """Opens a page; afterwards nothing may have been asked from outside."""
-    expect.set_options(timeout=PATIENCE)
     foreign: list[str] = []
     contexts = []
 
@@ -97,11 +87,11 @@ def visit(browser: Browser, address: str) -> Iterator[OpenPage]:
 
 def test_the_front_door_has_pictures_and_leads_on(visit: OpenPage) -> None:
     page = visit("main")
-    for name in PAGES:
-        expect(page.locator(f"a.door-{name}")).to_be_visible()
-        assert page.locator(f"a.door-{name} img").evaluate("image => image.complete && image.naturalWidth > 100")
-    for name in PRESETS:
-        assert page.locator(f"a.system-{name} img").evaluate("image => image.complete && image.naturalWidth > 100")
+    loaded = "image => image.complete && image.naturalWidth > 100"
+    for door in (*(f"door-{name}" for name in PAGES), *(f"system-{name}" for name in PRESETS)):
+        image = page.locator(f"a.{door} img")
+        expect(image).to_be_visible()
+        wait_for(page, lambda image=image: image.evaluate(loaded), f"the picture of {door} is loaded")
     assert page.locator("a.system-tetrahedral").get_attribute("href") == "?page=live&preset=tetrahedral"
     page.locator("a.door-gallery").click()  # this script shows every page
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()

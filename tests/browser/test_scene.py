@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from spinviz.layout import LivePage
 from spinviz.views.scene_view import SIZE, SceneView
-from tests.browser.test_pages import wait_for
+from tests.browser.waiting import wait_for
 
 pytestmark = pytest.mark.browser
 

@@ -20,7 +20,7 @@ from spinviz.theme import PAGE, spin_colours
 from spinviz.views import SpinView
 from spinviz.views.view import map_message
 from tests.browser.conftest import LOCAL
-from tests.browser.test_live_page import wait_for
+from tests.browser.waiting import settled_box, wait_for
 from tests.tolerances import CHIRALITY_READ, MAP_COLOUR, MAP_RENDERERS, SPIN_READ
 
 pytestmark = pytest.mark.browser
@@ -115,8 +115,7 @@ def places(lattice: Lattice, width: float, height: float) -> np.ndarray:
 
 def on_screen(page: Page, lattice: Lattice, site: int) -> tuple[float, float]:
     """Where a site of the whole picture is, in the window."""
-    box = canvas(page).bounding_box()
-    assert box is not None
+    box = settled_box(canvas(page))
     x, y = places(lattice, box["width"], box["height"])[site]
     return box["x"] + x, box["y"] + y
 
@@ -232,8 +231,7 @@ def test_zoom_and_pan_go_where_they_should_and_back(open_map: OpenMap, renderer:
     page.mouse.wheel(0, -500)
     wait_for(page, lambda: (pixels(page) != whole).mean() > 0.2, "it is zoomed in")
     expect(reading).to_have_attribute("data-element", "40")  # what is under the pointer stays there
-    box = canvas(page).bounding_box()
-    assert box is not None
+    box = settled_box(canvas(page))
     cell = box["width"] / lattice.shape[0] * np.exp(0.0015 * 500)  # pixels of one lattice constant now
     x, y = on_screen(page, lattice, 40)
     page.mouse.down()
