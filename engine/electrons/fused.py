@@ -1,4 +1,5 @@
-"""The Chebyshev recursion of s-d electrons in compiled loops: tables and threads for :mod:`engine.electrons.fused_kernel`.
+"""The Chebyshev recursion of s-d electrons in compiled loops: tables and threads for
+:mod:`engine.electrons.fused_kernel` and :mod:`engine.electrons.fused_adjoint`.
 
 For two spin components and hopping that is real and blind to the spin, on CPU, where numba is installed. A *unit* is four
 columns of one group; units share nothing, so that threads need not wait for each other, and sums over units are made
@@ -19,10 +20,10 @@ from engine.electrons.recursion import Recursion, Scaled, doubled_moments, sourc
 from engine.lattice import Lattice
 
 try:
-    from engine.electrons import fused_kernel
+    from engine.electrons import fused_adjoint, fused_kernel
     from engine.electrons.fused_kernel import COLUMNS, LANES, SIGNS, Hopping
 except ImportError:  # numba is not installed
-    fused_kernel = None  # type: ignore[assignment]
+    fused_adjoint = fused_kernel = None  # type: ignore[assignment]
 
 ALIGNMENT = 64  # bytes: a vector of 16 float32 lies in one line of the cache
 
@@ -73,7 +74,7 @@ class FusedRecursion(Recursion):
         def run(first: int, last: int) -> None:
             work = aligned((3, LANES * sites), self.real)
             bond_work = aligned((2 * LANES * len(ends),), self.real)
-            fused_kernel.backward(self.vectors_, work, bond_work, first, last, mixing, *self.problem, ends, out, bonds)
+            fused_adjoint.backward(self.vectors_, work, bond_work, first, last, mixing, *self.problem, ends, out, bonds)
 
         _shared(units, run)
         dtype = self.scaled.matrix.onsite.dtype

@@ -45,9 +45,9 @@ def test_the_fused_path_is_taken_and_really_runs(monkeypatch: pytest.MonkeyPatch
     lattice = engine.triangular(4)
     matrix = electronic_model(lattice).matrix(random_state(lattice).spin)
     calls = []
-    for name in ("forward", "backward"):
-        kernel = getattr(fused.fused_kernel, name)
-        monkeypatch.setattr(fused.fused_kernel, name, lambda *a, n=name, k=kernel: (calls.append(n), k(*a)))
+    for module, name in ((fused.fused_kernel, "forward"), (fused.fused_adjoint, "backward")):
+        kernel = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, n=name, k=kernel: (calls.append(n), k(*a)))
     assert solved(matrix, ENSEMBLES["fixed-mu"]).series.path == "fused"
     assert calls == ["forward", "backward"]
     assert solved(matrix, ENSEMBLES["fixed-mu"], path="eager").series.path == "eager"
