@@ -8,14 +8,16 @@ would save that product: measured, their way through main memory costs as much.)
 
 from __future__ import annotations
 
-from engine.electrons.fused_kernel import _hop, _local, _turned, compiled, inlined
-from engine.electrons.lanes import (
+from engine.electrons.fused_kernel import _hop, _local, _turned
+from engine.lanes import (
     COLUMNS,
     LANES,
     add,
+    compiled,
     cross,
     even_quarters,
     high_halves,
+    inlined,
     load,
     low_halves,
     madd,

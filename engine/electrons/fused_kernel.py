@@ -23,16 +23,17 @@ Floors of one force, N sites, z neighbours, R complex columns, M moments (M/2 st
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from engine.electrons.lanes import (
+from engine.lanes import (
     COLUMNS,
     LANES,
     add,
+    compiled,
     cross,
+    inlined,
     load,
     madd,
     multiply,
@@ -45,10 +46,6 @@ from engine.electrons.lanes import (
     zero,
 )
 
-# No reference counts: nothing is allocated here, and counting the arrays of ``Hopping`` at every site took two thirds of
-# the time. Inlined by force: vectors handed over at a call go through memory.
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
-compiled, inlined = njit(**_OPTIONS), njit(forceinline=True, **_OPTIONS)
 FLUSH = 64  # sites whose scalar products are summed before they go to double precision
 SIGNS = np.repeat([[1, 1, -1, -1], [1, -1, -1, 1], [-1, 1, -1, 1], [1, 1, 1, -1]], COLUMNS, axis=1).astype(np.float64)
 

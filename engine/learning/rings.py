@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 try:
-    from engine.learning.ring_kernel import ring_sweep
+    from engine.lanes import LANES
+    from engine.learning import ring_kernel
 except ImportError:  # numba is not installed
-    ring_sweep = None  # type: ignore[assignment]
+    ring_kernel = None  # type: ignore[assignment]
 
 CHUNK_SITES = 80_000  # bonds x replicas x sites at once: their fields fit in the cache
 SIGN = (1.0, -1.0)  # Re (a + i b)^2 = a^2 - b^2
@@ -69,17 +70,16 @@ def ring_energy_and_field(
     spin, weights = spin.contiguous(), weights.detach()
     waves = torch.fft.fft2(spin)
     surroundings = _Surroundings(spin, int(np.abs(bonds).max(initial=0)))
+    steps = _Compiled if ring_kernel is not None and spin.device.type == "cpu" else _Tensors
+    run = steps(spin, surroundings)
     energy, pulled = spin.new_zeros(len(spin)), torch.zeros_like(waves)
-    compiled = ring_sweep is not None and spin.device.type == "cpu"
     for start in range(0, len(response), chunk):
         part = slice(start, start + chunk)
-        m = torch.fft.ifft2(waves[:, None] * response[part, None])  # (B, bonds, 3, L1, L2)
-        local = _swept if compiled else _by_tensors
-        some, to_m = local(spin, m, surroundings, bonds[part], weights[:, part])
-        moved = torch.fft.fft2(to_m)
+        m = torch.fft.ifft2(run.spread(waves, response[part]))  # (B, bonds, 3, L1, L2)
+        some, to_m = run.swept(m, bonds[part], weights[:, part])
         energy += some
-        pulled += (moved * response[part, None].conj()).sum(1)
-    return energy, -(surroundings.gathered() + torch.fft.ifft2(pulled).real)
+        run.gather(torch.fft.fft2(to_m), response[part], pulled)
+    return energy, -(run.gradient() + torch.fft.ifft2(pulled).real)
 
 
 class _Surroundings:
@@ -105,51 +105,84 @@ class _Surroundings:
         return rows.new_zeros(*rows.shape[:3], n2).index_add_(3, self.index[1], rows)
 
 
-def _swept(
-    spin: torch.Tensor, m: torch.Tensor, surroundings: _Surroundings, bonds: np.ndarray, weights: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The local part bond by bond in compiled loops; m is overwritten by the gradient that acts on it."""
-    energy = torch.zeros(len(spin), dtype=torch.float64)
-    fields, spins = torch.view_as_real(m).numpy(), spin.numpy()
-    wide, to_wide = surroundings.spin.numpy(), surroundings.gradient.numpy()
-    to_here = np.zeros_like(spins)
-    reach, real = surroundings.reach, spins.dtype.type
-    for replica in range(len(spin)):
-        for number, (bond, x, y) in enumerate(zip(bonds, *weights.numpy(), strict=True)):
-            row, column = reach + int(bond[0]), reach + int(bond[1])
-            energy[replica] += ring_sweep(
-                spins[replica], wide[replica], row, column, fields[replica, number], real(x), real(y),
-                to_here[replica], to_wide[replica],
-            )  # fmt: skip
-    surroundings.part(surroundings.gradient, np.zeros(2, int)).add_(torch.from_numpy(to_here))
-    return energy.to(spin.dtype), m
+class _Tensors:
+    """The products and the local part of some bonds, on any device."""
+
+    def __init__(self, spin: torch.Tensor, surroundings: _Surroundings) -> None:
+        self.spin, self.surroundings = spin, surroundings
+
+    def spread(self, waves: torch.Tensor, response: torch.Tensor) -> torch.Tensor:
+        """Transforms of the fields of these bonds, (B, bonds, 3, L1, L2)."""
+        return waves[:, None] * response[None, :, None]
+
+    def gather(self, moved: torch.Tensor, response: torch.Tensor, pulled: torch.Tensor) -> None:
+        """The adjoint of :meth:`spread`, added to ``pulled`` (B, 3, L1, L2)."""
+        pulled += (moved * response[None, :, None].conj()).sum(1)
+
+    def swept(self, m: torch.Tensor, bonds: np.ndarray, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Energy (B,), and what acts on m; what acts on the spins is collected for :meth:`gradient`.
+
+        With m = a + i b the energy of a bond is S.M K = (a.Q a - b.Q b) / 2, K = S_k, with the symmetric matrices
+        M = x (a a - b b) + y (a.a - b.b) and Q = x (S K + K S) + 2 y S.K of every site.
+        """
+        surroundings = self.surroundings
+        here = self.spin.movedim(1, 0)[:, :, None]  # (3, B, 1, L1, L2)
+        there = torch.stack([surroundings.part(surroundings.spin, bond) for bond in bonds], 2).movedim(1, 0)
+        x, y = weights[:, :, None, None]
+        across = (here * there).sum(0)
+        square = torch.zeros_like(across)
+        to_here, to_there = torch.zeros_like(there), torch.zeros_like(there)
+        to_m = []
+        for field, sign in ((m.real.movedim(2, 0), 1.0), (m.imag.movedim(2, 0), -1.0)):
+            at_here, at_there = (field * here).sum(0).mul_(sign * x), (field * there).sum(0).mul_(sign * x)
+            square.add_((field * field).sum(0).mul_(sign * y))
+            to_here.addcmul_(field, at_there)
+            to_there.addcmul_(field, at_here)
+            to_field = field * (across * (2 * sign * y))
+            to_m.append(to_field.addcmul_(here, at_there).addcmul_(there, at_here).movedim(0, 2))
+        to_here.addcmul_(square, there)
+        to_there.addcmul_(square, here)
+        surroundings.part(surroundings.gradient, np.zeros(2, int)).add_(to_here.sum(2).movedim(1, 0))
+        for number, bond in enumerate(bonds):
+            surroundings.part(surroundings.gradient, bond).add_(to_there[:, :, number].movedim(1, 0))
+        return (to_here * here).sum((0, 2, 3, 4)), torch.complex(*to_m)
+
+    def gradient(self) -> torch.Tensor:
+        """What acts on the spins, but through m: (B, 3, L1, L2)."""
+        return self.surroundings.gathered()
 
 
-def _by_tensors(
-    spin: torch.Tensor, m: torch.Tensor, surroundings: _Surroundings, bonds: np.ndarray, weights: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same on any device: energy (B,), and what acts on m.
+class _Compiled(_Tensors):
+    """The same in compiled loops, bond by bond."""
 
-    With m = a + i b the energy of a bond is S.M K = (a.Q a - b.Q b) / 2, K = S_k, with the symmetric matrices
-    M = x (a a - b b) + y (a.a - b.b) and Q = x (S K + K S) + 2 y S.K of every site.
-    """
-    here = spin.movedim(1, 0)[:, :, None]  # (3, B, 1, L1, L2)
-    there = torch.stack([surroundings.part(surroundings.spin, bond) for bond in bonds], 2).movedim(1, 0)
-    x, y = weights[:, :, None, None]
-    across = (here * there).sum(0)
-    square = torch.zeros_like(across)
-    to_here, to_there = torch.zeros_like(there), torch.zeros_like(there)
-    to_m = []
-    for field, sign in ((m.real.movedim(2, 0), 1.0), (m.imag.movedim(2, 0), -1.0)):
-        at_here, at_there = (field * here).sum(0).mul_(sign * x), (field * there).sum(0).mul_(sign * x)
-        square.add_((field * field).sum(0).mul_(sign * y))
-        to_here.addcmul_(field, at_there)
-        to_there.addcmul_(field, at_here)
-        to_field = field * (across * (2 * sign * y))
-        to_m.append(to_field.addcmul_(here, at_there).addcmul_(there, at_here).movedim(0, 2))
-    to_here.addcmul_(square, there)
-    to_there.addcmul_(square, here)
-    surroundings.part(surroundings.gradient, np.zeros(2, int)).add_(to_here.sum(2).movedim(1, 0))
-    for number, bond in enumerate(bonds):
-        surroundings.part(surroundings.gradient, bond).add_(to_there[:, :, number].movedim(1, 0))
-    return (to_here * here).sum((0, 2, 3, 4)), torch.complex(*to_m)
+    def __init__(self, spin: torch.Tensor, surroundings: _Surroundings) -> None:
+        super().__init__(spin, surroundings)
+        self.here = torch.zeros_like(spin)
+        self.work = spin.new_empty(2, spin[0].numel()).numpy()
+        self.spare = spin.new_empty(5, 6 * LANES).numpy()
+
+    def spread(self, waves: torch.Tensor, response: torch.Tensor) -> torch.Tensor:
+        out = waves.new_empty(len(waves), len(response), *waves.shape[1:])
+        ring_kernel.spread(_flat(waves, 2), _flat(response, 1), _flat(out, 3))
+        return out
+
+    def gather(self, moved: torch.Tensor, response: torch.Tensor, pulled: torch.Tensor) -> None:
+        ring_kernel.gather(_flat(moved, 3), _flat(response, 1), _flat(pulled, 2))
+
+    def swept(self, m: torch.Tensor, bonds: np.ndarray, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """m is overwritten by what acts on it."""
+        energy, around, weights = np.zeros(len(m)), self.surroundings, weights.contiguous()
+        fields = _flat(torch.view_as_real(m), 2)
+        ring_kernel.sweep_bonds(
+            _flat(self.spin, 1), around.spin.numpy(), fields, bonds, weights.numpy(), around.reach, _flat(self.here, 1),
+            around.gradient.numpy(), self.work, self.spare, self.spare.dtype.type(-1), energy,
+        )  # fmt: skip
+        return torch.from_numpy(energy).to(self.spin.dtype), m
+
+    def gradient(self) -> torch.Tensor:
+        return self.here + super().gradient()
+
+
+def _flat(array: torch.Tensor, kept: int) -> np.ndarray:
+    """The numbers themselves, with all but the first ``kept`` axes as one."""
+    return array.view(*array.shape[:kept], -1).numpy()

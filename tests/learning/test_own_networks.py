@@ -235,7 +235,7 @@ def test_ring_energy_does_not_depend_on_chunks(parts, chunk: int) -> None:
 
 def test_compiled_loops_and_tensors_agree(parts, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = ring_energy_and_field(*parts)
-    monkeypatch.setattr("engine.learning.rings.ring_sweep", None)
+    monkeypatch.setattr("engine.learning.rings.ring_kernel", None)
     check(ring_energy_and_field(*parts)[::-1], compiled[1], compiled[0])
 
 
