@@ -16,7 +16,7 @@ from spinviz.commands.ensemble import add_ensemble
 from spinviz.commands.learning_arguments import add_learning, force
 from spinviz.commands.reproduce import add_reproduce
 
-VIEWS = ("texture", "chirality", "structure", "curves", "all", "scene")
+VIEWS = ("texture", "chirality", "charge", "structure", "curves", "all", "scene")
 DTYPES = ("float32", "float64")
 
 

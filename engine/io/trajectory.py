@@ -197,6 +197,13 @@ class Trajectory(Closing):
             raise ValueError(f"{self.path} holds the observables {sorted(self.observables)}, not {name!r}")
         return np.asarray(self._file["observables"][name][: self._length])
 
+    def parameter(self, name: str) -> np.ndarray:
+        """One parameter of all frames, (F,) or (F, n) numbers, or texts (F,)."""
+        if name not in self.parameters:
+            raise ValueError(f"{self.path} holds the parameters {sorted(self.parameters)}, not {name!r}")
+        values = np.asarray(self._rows[0][name][: self._length])
+        return np.char.decode(values, errors="ignore") if values.dtype.kind == "S" else values
+
     def __len__(self) -> int:
         return self._length
 

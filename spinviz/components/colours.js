@@ -87,11 +87,12 @@ function legend(model, root) {
     new Uint32Array(image.data.buffer).set(table.slice().reverse());
     bar.getContext("2d").putImageData(image, 0, 0);
     bar.style.cssText = "width:12px;height:88px;display:block;border-radius:2px;box-shadow:0 0 0 1px #8888";
-    const [high, low] = [document.createElement("div"), document.createElement("div")];
+    const [high, low, caption] = ["div", "div", "div"].map((kind) => document.createElement(kind));
     [high.textContent, low.textContent] = model.legend.split("|");
-    box.append(high, bar, low);
+    box.append(high, bar, low, caption);
     box.setLimits = (message) => {
       if (message.high !== undefined) [high.textContent, low.textContent] = [message.high, message.low];
+      caption.textContent = message.caption ?? "";
     };
   }
   box.style.cssText =

@@ -1,7 +1,8 @@
 // A map of a periodic lattice, drawn from a few bytes per site.
 //
 // Message: {frame, mode: "spin" | "triangles" | "sites", kind, shape: [L1, L2], data: bytes, cut,
-//           positions: Float32 bytes (x, y, z per site; random sites only), box, arrows, marks: [site, ...] to ring, high, low: legend texts}
+//           positions: Float32 bytes (x, y, z per site; random sites only), box, arrows, marks: [site, ...] to ring, high, low, caption: legend texts,
+//           symbol: letter of a value of a triangle}
 //   spin      2 bytes per site, u and v of the unfolded octahedron: hue = in-plane angle, white = +z, black = -z.
 //   triangles 1 signed byte per triangle, 127 times a value in [-1, 1]; sites: the same per site.
 // or {reading: [{name, unit, digits, data}]}, or {snapshot: file name}.

@@ -25,11 +25,15 @@ function made(kind, className, content = "") {
   return node;
 }
 
+function named(node, label) {
+  node.title = label;
+  node.setAttribute("aria-label", label);
+}
+
 function button(label, content, action) {
   const node = made("button", "", content);
   node.type = "button";
-  node.title = label;
-  node.setAttribute("aria-label", label);
+  named(node, label);
   node.addEventListener("click", action);
   return node;
 }
@@ -96,7 +100,6 @@ export function render({ model }) {
   style.textContent = STYLE;
   const group = made("span", "");
   group.setAttribute("role", "radiogroup");
-  group.setAttribute("aria-label", `Ways to look at the ${model.title}`);
   const choose = () => {
     group.replaceChildren(...model.choices.map((name) => {
       const node = button(name, name, () => { model.choice = name; });
@@ -106,7 +109,7 @@ export function render({ model }) {
     }));
   };
   choose();
-  const change = button(`${model.switch}, ${model.title}`, model.switch, () => { model.switched = !model.switched; });
+  const change = button("", model.switch, () => { model.switched = !model.switched; });
   change.setAttribute("role", "switch");
   const turn = () => change.setAttribute("aria-checked", String(model.switched));
   turn();
@@ -114,18 +117,28 @@ export function render({ model }) {
   const help = made("div", "pop", model.help);
   help.popover = "auto";
   help.setAttribute("role", "note");
-  const info = button(`About the ${model.title}`, INFO, () => opened(help, info));
+  const info = button("", INFO, () => opened(help, info));
   const menu = made("div", "pop menu");
   menu.popover = "auto";
-  const get = button(`Download the ${model.title}`, SAVE, () => { opened(menu, get); menu.firstChild.focus(); });
+  const get = button("", SAVE, () => { opened(menu, get); menu.firstChild.focus(); });
   for (const kind of ["png", "svg", "csv"]) {
-    menu.append(button(`${model.title} as ${kind.toUpperCase()}`, kind.toUpperCase(), () => {
+    menu.append(button("", kind.toUpperCase(), () => {
       menu.hidePopover();
       void download(model, kind);
     }));
   }
   strip.append(group, ...(model.switch ? [change] : []), made("span", "gap"), ...(model.help ? [info] : []), get, help, menu);
 
+  const name = () => {
+    group.setAttribute("aria-label", `Ways to look at the ${model.title}`);
+    named(change, `${model.switch}, ${model.title}`);
+    named(info, `About the ${model.title}`);
+    named(get, `Download the ${model.title}`);
+    for (const item of menu.children) named(item, `${model.title} as ${item.textContent}`);
+  };
+  name();
+
+  model.on("title", name);
   model.on("choice", choose);
   model.on("choices", choose);
   model.on("switched", turn);

@@ -31,11 +31,13 @@ function chiralityAt(site, message, spin) {
   return sum / count;
 }
 
-// A scalar of a map: bytes are 127 times the value over the limit, which is the legend's highest text.
+// A scalar of a map: bytes are 127 times the value over the limit, which is the legend's highest text; as many digits
+// as they can tell apart.
 function scalarAt(element, message) {
   const value = new Int8Array(message.data)[element] / 127;
-  const limit = Number.parseFloat(message.high ?? "1");
-  return signed(value * (Number.isFinite(limit) ? limit : 1), 3);
+  const read = Number.parseFloat(message.high ?? "1");
+  const limit = Number.isFinite(read) ? read : 1;
+  return signed(value * limit, Math.max(3, 2 - Math.floor(Math.log10(limit))));
 }
 
 // Arrays of a reading: [{name, unit, digits, data: Float32 bytes (N,) or (N, 3)}].
@@ -54,7 +56,7 @@ function reading(x, y, message, arrays) {
   const element = elementAt(x, y, message);
   if (element < 0) return null;
   if (message.mode === "triangles") {
-    const text = [`triangle ${element}`, `sites ${corners(element, message).join(", ")}`, `χ = ${scalarAt(element, message)}`];
+    const text = [`triangle ${element}`, `sites ${corners(element, message).join(", ")}`, `${message.symbol ?? "χ"} = ${scalarAt(element, message)}`];
     return { element, text: text.join("\n") };
   }
   const L2 = message.shape[1];

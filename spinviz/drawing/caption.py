@@ -1,7 +1,8 @@
 """The line below a picture: preset, force and parameters of a run, at the beginning or at each frame.
 
 H is the field (t1), T and Tₑ are the temperatures of the spins' bath and of the electrons (t1), α is the damping, Δt the
-time step (hbar/t1), μ the chemical potential (t1), n the filling per spin-orbital. Pulses and pins are not told.
+time step (hbar/t1), μ the chemical potential (t1), n the filling per spin-orbital. A pulse is told while it acts: ΔT is
+the excess temperature of the bath, ΔH the additional field, on so many sites. Pins are not told.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ SYMBOLS = {
     "filling": "n",
 }  # fmt: skip
 
+GAP = "   "  # between two words of a caption
 Caption = str | Callable[[Frame], str]  # of all frames, or what it says of one
 
 
@@ -40,12 +42,23 @@ def caption_of(settings: Mapping[str, Any], parameters: Mapping[str, Any] | None
     held = {**_begun_with(settings), **(parameters or {})}
     words = [str(settings["preset"])] if "preset" in settings else []
     words += [str(held["force"])] if held.get("force") else []
-    field = [_number(value) for value in np.atleast_1d(held.get("field", math.nan))]
-    if np.isfinite(field).all():
-        words.append("H = (" + ", ".join(f"{value + 0.0:.3g}" for value in field) + ")")
+    words += [f"H = {field}"] if (field := _vector(held.get("field"))) else []
     numbers = {symbol: _number(held.get(name)) for name, symbol in SYMBOLS.items()}
     words += [f"{symbol} = {value:.3g}" for symbol, value in numbers.items() if math.isfinite(value)]
-    return "   ".join([*words, *([f"seed {settings['seed']}"] if settings.get("seed") is not None else [])])
+    words += _pulses(held)
+    return GAP.join([*words, *([f"seed {settings['seed']}"] if settings.get("seed") is not None else [])])
+
+
+def _pulses(held: Mapping[str, Any]) -> list[str]:
+    """What is told of the pulses that act, with their numbers of sites where these are noted."""
+    heat, field = _number(held.get("heat_pulse")), _vector(held.get("field_pulse"))
+    told = {"heat": f"ΔT = {heat:.3g}" if math.isfinite(heat) else "", "field": f"ΔH = {field}" if field else ""}
+    sites = {name: _number(held.get(f"{name}_pulse_sites")) for name in told}
+    return [
+        f"{name} pulse {strength}" + (f" on {sites[name]:.0f} sites" if math.isfinite(sites[name]) else "")
+        for name, strength in told.items()
+        if strength
+    ]
 
 
 def _begun_with(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,6 +86,12 @@ def _fields(part: Any, name: str) -> Mapping[str, Any]:
         if found:
             return found
     return {}
+
+
+def _vector(value: Any) -> str:
+    """Components of a field as "(0, 0, 0.1)"; "" unless all are numbers."""
+    parts = [_number(part) for part in np.atleast_1d(math.nan if value is None else value)]
+    return "(" + ", ".join(f"{part + 0.0:.3g}" for part in parts) + ")" if np.isfinite(parts).all() else ""
 
 
 def _number(value: Any) -> float:

@@ -1,8 +1,10 @@
-"""What a movie shows besides the texture, as pixels: chirality, structure factor, curves, all of them, or the 3-D scene.
+"""What a movie shows besides the texture, as pixels: chirality, density of the topological charge, structure factor,
+curves, all of them, or the 3-D scene.
 
-chi = S_i . (S_j x S_k) of each triangle, S(q) on the first Brillouin zone (colour: square root of S), and charge, |M|
-and energy against the time so far. What a frame does not carry is measured from its spins; energy is shown where it was
-recorded. The text below has time, step, charge and the caption; the key belongs to the colours of the picture.
+chi = S_i . (S_j x S_k) and rho = Omega / 4 pi of each triangle (colour: square root of |rho| with the sign of rho, up to
+0.1), S(q) on the first Brillouin zone (colour: square root of S), and charge, |M| and energy against the time so far.
+What a frame does not carry is measured from its spins; energy is shown where it was recorded. The text below has time,
+step, charge and the caption; the key belongs to the colours of the picture.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from spinviz.drawing.caption import Caption, said
 from spinviz.drawing.raster import TexturePicture, even, fitted, font, rgb
 from spinviz.theme import LINES, PAGE, Colours, chirality_colours, structure_factor_colours
 
-VIEWS = ("texture", "chirality", "structure", "curves", "all", "scene")
-CHIRALITY_LIMIT = 1.0  # fixed: a colour means the same in every frame
+VIEWS = ("texture", "chirality", "charge", "structure", "curves", "all", "scene")
+CHIRALITY_LIMIT, CHARGE_LIMIT = 1.0, 0.1  # fixed: a colour means the same in every frame
 MARGIN = 1.1
 POINTS = 2000  # of a curve: beyond that every second one is dropped
 
@@ -38,12 +40,14 @@ def picture_of(view: str, lattice: Lattice, height: int, caption: Caption = "", 
     """The picture of a view (one of VIEWS). Raises ValueError for another, or one that the lattice does not have."""
     if view not in VIEWS:
         raise ValueError(f"a movie shows one of {', '.join(VIEWS)}, got {view!r}")
-    if view in ("chirality", "structure") and not len(lattice.plaquettes):
+    if view in ("chirality", "charge", "structure") and not len(lattice.plaquettes):
         raise ValueError(f"random sites have no {view} to show; choose texture, curves or all")
     if view == "texture":
         return TexturePicture(lattice, height, caption, arrows, page, notes)
     if view == "chirality":
         return Chirality(lattice, height, caption, page, notes)
+    if view == "charge":
+        return Charge(lattice, height, caption, page, notes)
     if view == "structure":
         return Structure(lattice, height, caption, page, notes)
     if view == "curves":
@@ -77,6 +81,20 @@ class Chirality(TexturePicture):
 
     def paint_key(self, size: tuple[int, int]) -> Colours:
         return np.tile(chirality_colours(np.linspace(-1, 1, size[1])), (size[0], 1, 1))
+
+
+class Charge(Chirality):
+    """The same for the share of the sphere that its spins cover. Smooth textures cover little: the root shows them."""
+
+    key = "ρ per △, −0.1 to +0.1, root"
+
+    def colours(self, frame: Frame, replica: int) -> Colours:
+        density = measured(frame, "topological_charge_density", replica)
+        return chirality_colours(np.sign(density) * np.sqrt(np.abs(density) / CHARGE_LIMIT))[self._triangles]
+
+    def paint_key(self, size: tuple[int, int]) -> Colours:
+        place = np.linspace(-1, 1, size[1])
+        return np.tile(chirality_colours(np.sign(place) * np.sqrt(np.abs(place))), (size[0], 1, 1))
 
 
 class Structure(TexturePicture):
@@ -191,24 +209,37 @@ class _SmallChirality(Chirality):
         return ["Scalar chirality"]
 
 
+class _SmallCharge(Charge):
+    def words(self, frame: Frame, replica: int) -> list[str]:
+        return ["Charge density"]
+
+
 class _SmallStructure(Structure):
     def words(self, frame: Frame, replica: int) -> list[str]:
         return ["Structure factor"]
 
 
 class Everything:
-    """Texture, beside it chirality and structure factor, below them the curves. Random sites: texture and curves."""
+    """Texture, beside it chirality above charge density, and the structure factor; below them the curves. Random sites:
+    texture and curves."""
 
     def __init__(self, lattice: Lattice, height: int, caption: Caption, arrows: bool, page: str, notes: bool) -> None:
-        top = even(round(0.7 * height))
         self._background = rgb(PAGE[page]["background"])
-        self._main = TexturePicture(lattice, top, caption, arrows, page, notes)
-        self._side: list[TexturePicture] = []
+        main = TexturePicture(lattice, even(round(0.7 * height)), caption, arrows, page, notes)
+        columns: list[list[TexturePicture]] = [[main]]
         if len(lattice.plaquettes):
-            small = max(96, self._main.height // 2)
-            self._side = [kind(lattice, small, "", page, notes) for kind in (_SmallChirality, _SmallStructure)]
-        self.width = self._main.width + max((one.width for one in self._side), default=0)
-        self._top = max(self._main.height, sum(one.height for one in self._side))
+            small = max(96, main.height // 2)
+            columns.append([kind(lattice, small, "", page, notes) for kind in (_SmallChirality, _SmallCharge)])
+            columns.append([_SmallStructure(lattice, main.height, "", page, notes)])
+        self._pictures: list[tuple[int, int, TexturePicture]] = []  # row and column of the upper left corner
+        self.width = self._top = 0
+        for column in columns:
+            row = 0
+            for one in column:
+                self._pictures.append((row, self.width, one))
+                row += one.height
+            self.width += max(one.width for one in column)
+            self._top = max(self._top, row)
         self._curves = Curves((self.width, even(max(96, height - self._top))), page)
         self.height = self._top + self._curves.height
 
@@ -216,12 +247,9 @@ class Everything:
         """All of it."""
         canvas = np.empty((self.height, self.width, 3), dtype=np.uint8)
         canvas[:] = self._background
-        row = 0
-        canvas[: self._main.height, : self._main.width] = self._main.image(frame, replica)
-        for one in self._side:
+        for row, column, one in self._pictures:
             pixels = one.image(frame, replica)
-            canvas[row : row + pixels.shape[0], self._main.width : self._main.width + pixels.shape[1]] = pixels
-            row += pixels.shape[0]
+            canvas[row : row + pixels.shape[0], column : column + pixels.shape[1]] = pixels
         canvas[self._top :] = self._curves.image(frame, replica)
         return canvas
 

@@ -16,12 +16,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from engine.frame import Frame
 from engine.lattice import Lattice
-from spinviz.drawing.caption import Caption, said
+from spinviz.drawing.caption import GAP, Caption, said
 from spinviz.theme import PAGE, Colours, spin_colours
 
 ARROWS_PER_SIDE = 32
 SMALLEST_ARROW_CELL = 7.0  # pixels
 SMALLEST_WIDTH, LARGEST_ASPECT = 320, 2.0
+SMALL_LINE = 0.62  # of the size of a line of text: two of them have the room of one
 DISC_RADIUS = 0.3  # lattice constants
 
 
@@ -85,7 +86,7 @@ class TexturePicture:
         charge = frame.observables.get("topological_charge")
         if charge is not None:
             words.append(f"Q = {charge[replica] + 0.0:.0f}")
-        return ["   ".join(words), said(self.caption, frame)]
+        return [GAP.join(words), said(self.caption, frame)]
 
     def paint_key(self, size: tuple[int, int]) -> Colours:
         """The key to the colours, (height, width) pixels: the upper half sphere inside, the lower one outside."""
@@ -117,20 +118,32 @@ class TexturePicture:
             draw.line(points, fill=(level, level, level), width=width)
 
     def _draw_notes(self, picture: Image.Image, draw: ImageDraw.ImageDraw, lines: list[str]) -> None:
-        """Text on the left, the key to the colours on the right where there is room."""
+        """Text on the left, the key to the colours on the right; its words beside it, or above it, where there is room."""
         line, top = self._text_height, int(self._area[1])
         ink, muted = rgb(self._page["text"]), rgb(self._page["muted"])
         size = (round(2.6 * line), round(2.6 * line)) if self.round_key else (line, 5 * line)
         left, middle = self.width - size[1] - line // 2, top + (self.height - top) // 2
-        picture.paste(Image.fromarray(self.paint_key(size)), (left, middle - size[0] // 2))
-        room = left - line
-        small = font(round(0.8 * line))
-        wanted = max((self._font.getlength(text) for text in lines), default=0.0)
-        if wanted + small.getlength(self.key) + 2 * line < room:
+        room, small = left - line, font(round(0.8 * line))
+        placed = self._placed(lines, room)
+        words = small.getlength(self.key) + 2 * line
+        if max((length for *_, length in placed), default=0.0) + words < room:
             draw.text((left - line / 2, middle), self.key, font=small, fill=muted, anchor="rm")
-        for index, text in enumerate(lines):
-            place = (line / 2, top + (0.4 + 1.25 * index) * line)
-            draw.text(place, text, font=fitted(text, line, room), fill=ink, anchor="lt")
+        elif not self.round_key and placed[0][-1] + words < self.width:
+            draw.text((self.width - line // 2, top + 0.4 * line), self.key, font=small, fill=muted, anchor="rt")
+            middle += round(0.6 * line)
+        picture.paste(Image.fromarray(self.paint_key(size)), (left, middle - size[0] // 2))
+        for text, height, letters, _ in placed:
+            draw.text((line / 2, top + height), text, font=letters, fill=ink, anchor="lt")
+
+    def _placed(self, lines: list[str], room: float) -> list[tuple[str, float, ImageFont.FreeTypeFont, float]]:
+        """Every line of text, its height below the picture, its font, and its length in pixels."""
+        line = self._text_height
+        rest = [part for text in lines[1:] for part in broken(text, line, room)]
+        size = line if len(rest) < 2 else SMALL_LINE * line
+        heights = [0.4 * line, *(1.65 * line + 1.1 * index * size for index in range(len(rest)))]
+        fonts = [fitted(text, line, room) for text in lines[:1]] + [fitted(text, size, room) for text in rest]
+        texts = [*lines[:1], *rest]
+        return [(*row, row[2].getlength(row[0])) for row in zip(texts, heights, fonts, strict=True)]
 
 
 def _pixel_sites(lattice: Lattice, area: npt.NDArray[np.intp], scale: float) -> npt.NDArray[np.int32]:
@@ -196,6 +209,15 @@ def fitted(text: str, size: float, room: float) -> ImageFont.FreeTypeFont:
     whole = font(int(size))
     length = whole.getlength(text)
     return whole if length <= room else font(max(6, int(size * room / length)))
+
+
+def broken(text: str, size: float, room: float) -> list[str]:
+    """The text in two lines of about equal length where in one it would be smaller than SMALL_LINE of this size."""
+    words = text.split(GAP)
+    if len(words) < 2 or font(int(size)).getlength(text) * SMALL_LINE <= room:
+        return [text]
+    halves = [(GAP.join(words[:at]), GAP.join(words[at:])) for at in range(1, len(words))]
+    return list(min(halves, key=lambda pair: max(map(len, pair))))
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

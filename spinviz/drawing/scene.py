@@ -28,7 +28,7 @@ from engine.files import Closing
 from engine.frame import Frame
 from engine.lattice import Lattice
 from spinviz.drawing.caption import Caption, said
-from spinviz.drawing.raster import fitted
+from spinviz.drawing.raster import broken, fitted
 from spinviz.movie import MovieWriter
 from spinviz.theme import PAGE, Colours, spin_colours
 
@@ -209,9 +209,8 @@ class Scene(Closing):
         if self._text:
             size, draw = max(12, round(self.size[1] / 28)), ImageDraw.Draw(drawn)
             room = INSET[0] * self.size[0] - size
-            for line, words in enumerate(
-                (f"t = {frame.time[replica]:.4g}   step {frame.step}", said(self._caption, frame))
-            ):
+            told = broken(said(self._caption, frame), size, room)
+            for line, words in enumerate((f"t = {frame.time[replica]:.4g}   step {frame.step}", *told)):
                 place = (size / 2, (0.5 + 1.25 * line) * size)
                 draw.text(place, words, fill=self._page["text"], font=fitted(words, size, room))
         return np.asarray(drawn)

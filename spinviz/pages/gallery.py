@@ -61,6 +61,8 @@ class GalleryPage:
             main=[pn.Column(tall, self.figures.panel, sizing_mode="stretch_both")],
             sidebar_width=300, sidebar_variant="persistent", theme_config=MATERIAL, busy_indicator=None,
         )  # fmt: skip
+        self.page.param.watch(lambda event: pn.state.execute(self._dress, schedule=True), "dark_theme")
+        self._dress()
         first = next(iter(self.offered), None)
         if first is None:
             self.say("There are no recordings yet. Upload one, or start the server with --recordings FOLDER.")
@@ -147,6 +149,11 @@ class GalleryPage:
         for letter, widget in self.choice.items():
             widget.options = self._names(letter)
         self.choice["A"].value = run.name
+
+    def _dress(self) -> None:
+        """Pictures follow the theme of the page."""
+        for replay in self.replays.values():
+            replay.dress("dark" if self.page.dark_theme else "light")
 
     def _runs(self) -> dict[str, RecordedRun]:
         """The runs that are shown."""

@@ -17,14 +17,15 @@ from engine.frame import Frame
 from engine.io.trajectory import Trajectory, read_trajectory
 from engine.lattice import Lattice
 from engine.observables import structure_factor
+from spinviz.pages.parameter_changes import changes_told
 
-SEEN = ("topological_charge", "scalar_chirality", "structure_factor", "magnetization", "domain_length",
-        "domain_length_spin")  # fmt: skip
+SEEN = ("topological_charge", "scalar_chirality", "topological_charge_density", "structure_factor", "magnetization")
 CURVES = {
     "charge": "topological_charge",
     "energy": "energy",
     "chirality": "domain_length",
     "spin": "domain_length_spin",
+    "ξ": "correlation_length",
 }
 LARGEST_SURVEY = 2_000_000  # spins that are read at once for the curves of a whole run; some 0.3 s
 FLAGS = ("force", "field", "temperature", "electron_temperature", "damping", "time_step", "seed", "texture", "twists",
@@ -34,7 +35,8 @@ FLAGS = ("force", "field", "temperature", "electron_temperature", "damping", "ti
 @dataclass(frozen=True, eq=False)
 class RecordedRun:
     """Frames of one run. ``read(i)`` -> Frame; ``steps``, ``times`` (F,) of the first replica, times ascending;
-    ``settings`` what made it; ``curves`` name -> (F,) of what the file measured."""
+    ``settings`` what made it; ``curves`` name -> (F,) of what the file measured; ``parameters`` name -> (F,) or (F, n) of
+    what held at each frame, where the file notes it."""
 
     name: str
     lattice: Lattice
@@ -43,6 +45,7 @@ class RecordedRun:
     read: Callable[[int], Frame]
     settings: Mapping[str, Any] = field(default_factory=dict)
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
+    parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
     close: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
@@ -58,7 +61,7 @@ class RecordedRun:
         names = SEEN if len(self.lattice.plaquettes) else ("magnetization",)
         seen = observe(names, SpinState(torch.from_numpy(np.array(read.spin[:1]))), self.lattice)
         kept = {name: read.observables[name][:1] for name in ("energy",) if name in read.observables}
-        return Frame(read.step, read.time[:1], read.spin[:1], self.lattice, seen | kept)
+        return Frame(read.step, read.time[:1], read.spin[:1], self.lattice, seen | kept, read.parameters)
 
     def survey(self) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
         """Curves of the whole run (name -> (F,), NaN where unknown) and S(q) of every frame (F, N).
@@ -82,8 +85,9 @@ class RecordedRun:
 
     @property
     def command(self) -> str:
-        """The command line that makes this run again; "" where the settings do not say."""
-        settings = self.settings
+        """The command line that makes this run again, with the parameters of the first frame; "" where the settings do
+        not say."""
+        settings = {**self.settings, **self._begun_with()}
         if "preset" not in settings:
             return ""
         words = ["spinviz run", str(settings["preset"]), f"--size {settings.get('size')}"]
@@ -91,8 +95,27 @@ class RecordedRun:
             if settings.get(name) is not None:
                 words.append(f"--{name.replace('_', '-')} {_word(settings[name])}")
         if len(self) > 1:
-            words.append(f"--steps {self.steps[-1] - self.steps[0]} --every {self.steps[1] - self.steps[0]}")
+            words.append(f"--steps {self.steps[-1]} --every {self.steps[1] - self.steps[0]}")
         return " ".join(words)
+
+    @property
+    def reservations(self) -> str:
+        """What the command does not do again: changes during the run, and all that was before the first frame."""
+        told = changes_told(self.times, self.parameters)
+        if self.steps[0] > 0:
+            told += (
+                f" The recording begins at step {self.steps[0]}, the command at step 0 with the parameters of that moment; "
+                "what was done before is not in the file."
+            )
+        return told.strip()
+
+    def _begun_with(self) -> dict[str, Any]:
+        """Parameters of the first frame that a command line can say."""
+        first = {name: self.parameters[name][0] for name in FLAGS if name in self.parameters}
+        said = {
+            name: bool(value) if value.dtype.kind == "U" else np.isfinite(value).all() for name, value in first.items()
+        }
+        return {name: value.tolist() for name, value in first.items() if said[name]}
 
     @property
     def made(self) -> str:
@@ -106,6 +129,8 @@ class RecordedRun:
         }
         rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
         command = f"<code>{escape(self.command)}</code>" if self.command else "The file does not say which command."
+        if self.command and self.reservations:
+            command += f'<p class="run-reservations" style="margin:4px 0">{escape(self.reservations)}</p>'
         return f'{command}<table class="run-settings">{rows}</table>'
 
 
@@ -134,13 +159,17 @@ def _run(trajectory: Trajectory, name: str) -> RecordedRun:
         raise ValueError(f"the times of {name} do not ascend; a run that goes back in time cannot be replayed")
     known = [source for source in CURVES.values() if source in trajectory.observables]
     curves = {source: trajectory.observable(source)[:, 0].astype(np.float64) for source in known}
+    parameters = {parameter: trajectory.parameter(parameter) for parameter in trajectory.parameters}
     return RecordedRun(
         name, trajectory.lattice, trajectory.steps, times, trajectory.__getitem__, trajectory.settings, curves,
-        trajectory.close,
+        parameters, trajectory.close,
     )  # fmt: skip
 
 
 def _word(value: Any) -> str:
+    """A value as the command line reads it, with all digits."""
     if isinstance(value, list | tuple):
-        return ",".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+        return ",".join(map(_word, value))
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    return value if isinstance(value, str) else json.dumps(value)

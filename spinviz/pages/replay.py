@@ -6,8 +6,12 @@ from html import escape
 
 import panel as pn
 
+from spinviz.drawing.caption import caption_of
 from spinviz.pages.recorded_run import RecordedRun
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
+from spinviz.views.view import dress_curves
+
+CAPTION = "font-size:11px;line-height:1.3;opacity:.85;white-space:pre;overflow:hidden;text-overflow:ellipsis"
 
 
 class Replay:
@@ -18,9 +22,16 @@ class Replay:
         self.spin, self.chirality, self.structure = SpinView(), ChiralityView(), StructureFactorView()
         self.series, self.domains = TimeSeriesView(), DomainView()
         self.spin.panel.title = f"replay{letter}"
-        self.heading = pn.pane.HTML("", height=22, margin=(0, 8), sizing_mode="stretch_width")
+        self.heading = pn.pane.HTML("", height=38, margin=(0, 8), sizing_mode="stretch_width")
         self.run: RecordedRun | None = None
         self.shown = -1
+
+    def dress(self, theme: str) -> None:
+        """Maps and curves in the colours of a theme, "light" or "dark"."""
+        for picture in (self.spin.panel, self.chirality.map):
+            picture.theme = theme
+        for curves in (self.series, self.domains):
+            dress_curves(curves.panel, theme)
 
     def load(self, run: RecordedRun) -> None:
         """Take another run, with the curves of all of it."""
@@ -50,4 +61,6 @@ class Replay:
         self.heading.object = (
             f'<b>{self.letter}: {escape(self.run.name)}</b> <span class="replay-{self.letter}" style="font-variant-numeric:'
             f'tabular-nums">t = {frame.time[0]:.4g} ħ/t₁ · step {frame.step:,}{said}</span>'
+            f'<div class="replay-caption-{self.letter}" style="{CAPTION}">'
+            f"{escape(caption_of(self.run.settings, frame.parameters))}</div>"
         )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from engine import ElectronicForce, Simulation, SpinState, SumForce, preset, suggest_time_step, updated
-from engine.dynamics import HeatedDynamics, Integrator, PinnedDynamics
+from engine.dynamics import FieldPulse, HeatedDynamics, Integrator, PinnedDynamics
 from engine.dynamics.pinned import ModifiedDynamics
 from engine.textures import random_spins
 from spinviz.serving.limits import check_size
@@ -89,6 +89,16 @@ def pinned_sites(present: Simulation) -> torch.Tensor:
     """Sites that are pinned, (N,) bool."""
     pins = [m.pinned for m in modifications(present.dynamics) if isinstance(m, PinnedDynamics)]
     return pins[0] if pins else torch.zeros(present.state.sites, dtype=torch.bool)
+
+
+def acting_pulses(present: Simulation, since: int | None = None) -> list[HeatedDynamics | FieldPulse]:
+    """Pulses that act on the step that comes, or have acted since the step ``since``; one of each kind at most."""
+    step = present.state.step
+    begin = step if since is None else min(since, step)
+    terms = getattr(present.force, "terms", {})
+    heat = [around for around in modifications(present.dynamics) if isinstance(around, HeatedDynamics)]
+    known = [*heat, *([terms[PULSE]] if PULSE in terms else [])]
+    return [pulse for pulse in known if pulse.first <= step and begin < pulse.first + pulse.steps]
 
 
 def value_at(present: Simulation, path: str) -> Any:

@@ -1,7 +1,8 @@
 """Recording: frames of a run into an HDF5 trajectory, written while it runs; movies are made from it afterwards.
 
 Sliders, ramps and the choice of a force change a run while it is recorded: every frame has the parameters that held when
-it was made.
+it was made. A pulse of heat or field counts where it acts on the step that comes, or acted since the frame before; so a
+short one is not lost between two frames.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from engine.checkpoint import describe
+from engine.dynamics import FieldPulse
 from engine.frame import Frame
 from engine.io.trajectory import TrajectoryWriter
 from spinviz.controls import CONTROLS, FIELD
-from spinviz.running.changes import value_at
+from spinviz.running.changes import acting_pulses, value_at
 
 WANTED_RATE = 30.0
 NUMBERS = ("temperature", "electron_temperature", "damping", "time_step", "chemical_potential", "filling")
@@ -35,6 +37,7 @@ class Recording:
         self.path = folder / "run.h5"
         self._wanted, self.every, self.frames = every, 1, 0
         self._first = 0
+        self._last: int | None = None
         self._trajectory: TrajectoryWriter | None = None
 
     def begin(self, simulation: Any, steps_per_second: float) -> None:
@@ -58,7 +61,8 @@ class Recording:
         """Append one frame, with the parameters of the simulation that it shows."""
         if self._trajectory is None:
             raise RuntimeError("the recording was not begun; call begin(simulation, rate) first")
-        self._trajectory.write(replace(frame, parameters=parameters_of(simulation)))
+        self._trajectory.write(replace(frame, parameters=parameters_of(simulation, self._last)))
+        self._last = simulation.state.step
         self.frames += 1
 
     def close(self) -> None:
@@ -68,12 +72,22 @@ class Recording:
         self._trajectory = None
 
 
-def parameters_of(simulation: Any) -> dict[str, np.ndarray | str]:
-    """All that a live page can change, by name: NUMBERS (), "field" (3,), NaN where there is none; "force" as text."""
+def parameters_of(simulation: Any, since: int | None = None) -> dict[str, np.ndarray | str]:
+    """All that a live page can change, by name: NUMBERS (), "field" (3,), NaN where there is none; "force" as text.
+
+    "heat_pulse" () excess temperature in t1, "field_pulse" (3,) in t1, and the number of sites of each, "heat_pulse_sites"
+    and "field_pulse_sites"; NaN unless one acts now or has acted since the step ``since``.
+    """
     values = {name: value_at(simulation, CONTROLS[name].paths[0]) for name in NUMBERS}
     found: dict[str, np.ndarray | str] = {
         name: np.array(np.nan if value is None else value, dtype=np.float64) for name, value in values.items()
     }
     field = value_at(simulation, FIELD)
     found["field"] = np.full(3, np.nan) if field is None else np.array(field, dtype=np.float64)
+    found |= {"heat_pulse": np.array(np.nan), "field_pulse": np.full(3, np.nan)}
+    found |= {"heat_pulse_sites": np.array(np.nan), "field_pulse_sites": np.array(np.nan)}
+    for pulse in acting_pulses(simulation, since):
+        name = "field_pulse" if isinstance(pulse, FieldPulse) else "heat_pulse"
+        found[name] = np.array(pulse.field if isinstance(pulse, FieldPulse) else pulse.excess, dtype=np.float64)
+        found[f"{name}_sites"] = np.array(float(pulse.sites.sum()))
     return {**found, "force": str(simulation.settings.get("force", ""))}

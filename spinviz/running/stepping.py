@@ -33,7 +33,8 @@ HISTORY_LENGTH = 20_000
 IDLE_SECONDS = 0.5
 
 EVERYWHERE = ("energy", "magnetization", "force")
-ON_TRIANGLES = ("topological_charge", "scalar_chirality", "structure_factor", "domain_length", "domain_length_spin")
+ON_TRIANGLES = ("topological_charge", "scalar_chirality", "topological_charge_density", "structure_factor", "domain_length",
+                "domain_length_spin", "correlation_length")  # fmt: skip
 
 Snapshot = Callable[[Any, tuple[str, ...]], Frame]
 

@@ -17,7 +17,7 @@ from spinviz.controls import FORCES, SITES, SIZES, SPEEDS, Controls, networks, s
 
 VERSION = 1
 SMALLEST = 4
-VIEWS = ("chirality", "disagreement", "domains", "audit")
+VIEWS = ("chirality", "disagreement", "domains", "audit", "charge")
 THEMES = ("light", "dark")
 NUMBERS = ("temperature", "electron_temperature", "damping", "time_step", "chemical_potential", "filling")
 PAGE_ONLY = ("speed", "view", "theme")  # not of the simulation

@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
+from bokeh.models import Label
 from bokeh.plotting import figure
+from panel.pane import Bokeh
 
 from engine.frame import Frame
 from engine.lattice import Lattice
 from spinviz.components.encoding import octahedral
-from spinviz.theme import PAGE
+from spinviz.theme import LINES, PAGE
 
 MUTED = PAGE["light"]["muted"]
 GRID = PAGE["light"]["grid"]
@@ -43,6 +45,20 @@ def plain_figure(title: str, **options: Any) -> figure:
     for grid in plot.grid:
         grid.grid_line_color = GRID
     return plot
+
+
+def dress_curves(panel: Any, theme: str) -> None:
+    """Curves of all figures in ``panel``, and names in their colours, as a theme has them, "light" or "dark"."""
+    colours = dict(zip(LINES["light"] + LINES["dark"], 2 * LINES[theme], strict=True))
+    colours |= {page["muted"]: PAGE[theme]["muted"] for page in PAGE.values()}
+    for pane in panel.select(Bokeh):
+        for renderer in pane.object.renderers:
+            for name in ("line_color", "text_color"):  # a text has no line
+                colour = getattr(renderer.glyph, name, None)
+                if colour in colours:
+                    setattr(renderer.glyph, name, colours[colour])
+        for label in pane.object.select(Label):
+            label.text_color = colours.get(label.text_color, label.text_color)
 
 
 def map_message(lattice: Lattice, mode: str, values: np.ndarray) -> dict[str, Any]:

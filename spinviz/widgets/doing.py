@@ -30,7 +30,7 @@ MOST_MARKS = 400  # pinned sites that are ringed
 KEYS = {
     " ": "start or pause", "ArrowRight": "one step", "ArrowLeft": "one kept state back", "r": "reset", "q": "quench",
     "z": "undo", "y": "redo", "1": "scalar chirality", "2": "disagreement of two networks", "3": "domain size",
-    "4": "audit", "?": "this list",
+    "4": "audit", "5": "charge density", "?": "this list",
 }  # fmt: skip
 SHOWN = {" ": "space", "ArrowRight": "→", "ArrowLeft": "←"}
 SECTIONS = ("Tools on the texture", "Ramps and loops", "Three dimensions", "Link and keys")

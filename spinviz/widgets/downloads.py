@@ -22,7 +22,15 @@ from spinviz.movie import MovieWriter
 FORMATS = {"MP4": "mp4", "WebM": "webm", "GIF": "gif"}
 SHOWN = dict(
     zip(
-        ("Texture", "Scalar chirality", "Structure factor", "Curves", "All of them", "Three dimensions"),
+        (
+            "Texture",
+            "Scalar chirality",
+            "Charge density",
+            "Structure factor",
+            "Curves",
+            "All of them",
+            "Three dimensions",
+        ),
         VIEWS,
         strict=True,
     )

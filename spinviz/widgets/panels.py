@@ -18,7 +18,6 @@ from spinviz.controls import CONTROLS, LEARNED, Controls
 from spinviz.running.audit import Audit
 from spinviz.running.recording import Recording
 from spinviz.running.status import Status
-from spinviz.theme import LINES
 from spinviz.views import (
     AuditView,
     ChiralityView,
@@ -28,6 +27,8 @@ from spinviz.views import (
     StructureFactorView,
     TimeSeriesView,
 )
+from spinviz.views.chirality_view import OF_VIEW
+from spinviz.views.view import dress_curves
 from spinviz.widgets.control import SLIM, heading, widget
 from spinviz.widgets.downloads import Downloads
 from spinviz.widgets.message import Message
@@ -175,14 +176,12 @@ class Pictures:
             object="", severity="info", visible=False, closeable=True, sizing_mode="stretch_width", margin=(2, 4),
             css_classes=["spinviz-notes"],
         )  # fmt: skip
-        self.legend = pn.pane.HTML(self.domains.legend("light"), margin=(0, 4), height=18, styles={"font-size": "12px"})
-        domains = pn.Column(self.legend, self.domains.panel, sizing_mode="stretch_both")
-        self.checks = pmui.Tabs(("Domain size L(t)", domains), ("Audit", self.audit.panel), **TABS)
+        self.checks = pmui.Tabs(("Domain size L(t), ξ(t)", self.domains.panel), ("Audit", self.audit.panel), **TABS)
         self.maps = pmui.Tabs(
-            ("Scalar chirality χ", self.chirality.panel), ("Disagreement", self.disagreement.panel), **TABS
+            ("Chirality, charge", self.chirality.panel), ("Disagreement", self.disagreement.panel), **TABS
         )
         self.places = {"chirality": (self.maps, 0), "disagreement": (self.maps, 1),
-                       "domains": (self.checks, 0), "audit": (self.checks, 1)}  # fmt: skip
+                       "domains": (self.checks, 0), "audit": (self.checks, 1), "charge": (self.maps, 0)}  # fmt: skip
         self.view = "chirality"
         self.ordered = (
             pmui.Paper(self.maps, **CARD),
@@ -214,19 +213,15 @@ class Pictures:
         """Turn to one of the pictures (a key of ``places``)."""
         tabs, index = self.places[view]
         tabs.active, self.view = index, view
+        if view in OF_VIEW:
+            self.chirality.choose(OF_VIEW[view])
 
     def dress(self, theme: str) -> None:
         """Maps and curves in the colours of a theme, "light" or "dark"."""
-        for view in (self.spin, self.chirality, self.disagreement):
-            view.panel.theme = theme
-        colours = dict(zip(LINES["light"] + LINES["dark"], 2 * LINES[theme], strict=True))
+        for picture in (self.spin.panel, self.chirality.map, self.disagreement.map):
+            picture.theme = theme
         for curves in (self.series, self.domains):
-            for pane in curves.panel.select(pn.pane.Bokeh):
-                for renderer in pane.object.renderers:
-                    colour = getattr(renderer.glyph, "line_color", None)  # text has none
-                    if colour in colours:
-                        renderer.glyph.line_color = colours[colour]
-        self.legend.object = self.domains.legend(theme)
+            dress_curves(curves.panel, theme)
 
     def note(self, text: str) -> None:
         """Show a sentence until the reader closes it; "" takes it away."""

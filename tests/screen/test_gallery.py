@@ -10,15 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import preset
+from engine import preset, snapshot
 from engine.io.trajectory import TrajectoryWriter
 from spinviz.cli import build_parser
+from spinviz.controls import FIELD
 from spinviz.pages.electron_sampling import LEAST_RELAXATION
 from spinviz.pages.electron_study import Request, prepared, studied
 from spinviz.pages.electrons import ElectronsPage, StudyWorker
 from spinviz.pages.gallery import NONE, GalleryPage
+from spinviz.pages.parameter_changes import changes_told
 from spinviz.pages.recorded_run import run_of_trajectory
 from spinviz.pages.recordings import offered, recordings_folder
+from spinviz.running.changes import built, with_values
+from spinviz.running.recording import Recording
+from spinviz.running.tools import heat
 from spinviz.serving.limits import FOLDER_VARIABLE
 from spinviz.serving.upload import LARGEST_UPLOAD
 from tests.tolerances import HALL_TETRAHEDRAL, SYMMETRY
@@ -88,6 +93,63 @@ def test_own_recordings_are_offered_and_a_broken_one_gets_a_sentence(tmp_path: P
     page.choose("A", "own: bad")
     assert page.message.visible and "not a trajectory" in page.message.object and page.replays["A"].run is shown
     page.close()
+
+
+def changed(path: Path, first: int = 0) -> None:
+    """A recording of the page: the field is turned at t = 0.2, the temperature goes up at every step, a heat pulse acts."""
+    simulation = built({"preset": "heisenberg", "size": 6, "force": "classical", "seed": 1, "texture": "random"})
+    simulation = with_values(simulation.advance(first), {"dynamics.damping": 0.25})
+    recording = Recording(path, every=1)
+    recording.begin(simulation, 30.0)
+    for step in range(6):
+        values = {"dynamics.temperature": 0.01 * step, **({FIELD: (0.0, 0.0, -0.1)} if step >= 2 else {})}
+        simulation = with_values(simulation, values)
+        simulation = heat(0, 1.0, 0.2, simulation.dynamics.time_step)(simulation) if step == 3 else simulation
+        recording.write(snapshot(simulation, recording.observables), simulation)
+        simulation = simulation.advance(1)
+    recording.close()
+
+
+def test_a_recording_says_what_its_command_does_not_do(tmp_path: Path) -> None:
+    changed(tmp_path)
+    page = GalleryPage(tmp_path)
+    page.choose("A", "own: run")
+    told = page.made.object
+    assert "field_z at t = 0.2" in told and "heat pulse at t = 0.3" in told and "field_x" not in told
+    assert "temperature 5 times from t = 0.1 to 0.5" in told and "This command makes the beginning" in told
+    assert "begins at step" not in told and "damping at" not in told
+    run = page.replays["A"].run
+    assert run is not None
+    arguments = build_parser().parse_args(run.command.split()[1:])
+    assert arguments.damping == 0.25 and arguments.temperature == 0.0 and arguments.seed == 1 and arguments.steps == 5
+    assert arguments.field == pytest.approx((0.0, 0.0, preset("heisenberg", 6).force.zeeman.model.field[2]), abs=0)
+    captions = []
+    for moment in (0.0, 0.3):
+        page.replays["A"].show(moment)
+        captions.append(page.replays["A"].heading.object)
+    assert "T = 0 " in captions[0] and "pulse" not in captions[0]
+    assert "T = 0.03 " in captions[1] and "heat pulse ΔT = 0.2 on 5 sites" in captions[1] and "-0.1)" in captions[1]
+    page.close()
+
+
+def test_a_recording_that_begins_later_says_so(tmp_path: Path) -> None:
+    changed(tmp_path, first=4)
+    run = run_of_trajectory(tmp_path / "run.h5")
+    assert "begins at step 4, the command at step 0" in run.reservations and "--steps 9 --every 1" in run.command
+    run.close()
+
+
+def test_a_run_without_changes_needs_no_reservation(tmp_path: Path) -> None:
+    record(tmp_path / "a.h5", 3, 1)
+    run = run_of_trajectory(tmp_path / "a.h5")
+    assert run.reservations == "" and "run-reservations" not in run.made
+    run.close()
+    times = np.arange(3.0)
+    assert changes_told(times, {}) == ""
+    same = {"force": np.array(["kpm"] * 3), "filling": np.full(3, np.nan), "field": np.ones((3, 3))}
+    assert changes_told(times, same) == ""
+    assert "force at t = 2." in changes_told(times, {"force": np.array(["kpm", "kpm", "ed"])})
+    assert "filling at t = 1, 2." in changes_told(times, {"filling": np.array([np.nan, 0.5, np.nan])})
 
 
 def test_the_recordings_folder_must_exist(tmp_path: Path) -> None:

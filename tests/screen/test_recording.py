@@ -12,16 +12,16 @@ import engine
 from engine import Simulation, snapshot
 from engine.checkpoint import describe
 from engine.frame import Frame
-from engine.io.trajectory import read_trajectory
+from engine.io.trajectory import TrajectoryWriter, read_trajectory
 from spinviz.cli import main
 from spinviz.controls import FIELD
 from spinviz.drawing.caption import caption_of, captions_of
-from spinviz.drawing.film import picture_of
+from spinviz.drawing.film import VIEWS, picture_of
 from spinviz.movie import MovieWriter
 from spinviz.running.changes import built, with_force, with_values
 from spinviz.running.recording import Recording, parameters_of
 from spinviz.running.schedules import field_ramp
-from spinviz.running.tools import pin
+from spinviz.running.tools import field_pulse, heat, pin
 from spinviz.session import Session
 from tests.screen.test_session import wait_for
 
@@ -62,7 +62,7 @@ def test_every_frame_says_what_held(moved: Path) -> None:
     assert "μ" not in captions[2] and "nan" not in captions[2]
 
 
-@pytest.mark.parametrize("view", ["texture", "chirality", "structure", "curves", "all", "scene"])
+@pytest.mark.parametrize("view", VIEWS)
 def test_the_pictures_show_it(moved: Path, view: str) -> None:
     """Two frames that differ in their parameters alone look different."""
     with read_trajectory(moved) as run:
@@ -126,6 +126,52 @@ def test_another_force_is_another_caption(tmp_path: Path, force: str, has_electr
     assert force in two and "kpm" not in two and ("μ = -3.5" in two) == has_electrons == ("Tₑ = " in two)
 
 
+def pulsed(present: Simulation, **options: Any) -> Simulation:
+    """Heat on 5 sites for two steps and a field everywhere for one, from now on."""
+    step = present.dynamics.time_step
+    return field_pulse((0.5, 0.0, 0.0), step)(heat(0, 1.0, 0.25, 2 * step)(present))
+
+
+def test_pulses_are_noted_at_the_frames_on_which_they_act(tmp_path: Path) -> None:
+    """From step 1 on: heat acts on the steps that begin at 1 and 2, the field on the first of these. The frame at the end
+    of a pulse tells it too: it has acted since the frame before."""
+    runs = [built(CLASSICAL)]
+    runs.append(pulsed(runs[0].advance(1)))
+    for _ in range(4):
+        runs.append(runs[-1].advance(1))
+    with read_trajectory(recorded(tmp_path, runs)) as run:
+        excess, field = run.parameter("heat_pulse"), run.parameter("field_pulse")
+        np.testing.assert_array_equal(excess, [np.nan, 0.25, 0.25, 0.25, np.nan, np.nan])
+        np.testing.assert_array_equal(field[:, 0], [np.nan, 0.5, 0.5, np.nan, np.nan, np.nan])
+        captions = [captions_of(run.settings)(frame) for frame in run]
+    told = [("heat pulse ΔT = 0.25 on 5 sites" in text, "field pulse ΔH = (0.5, 0, 0) on 36 sites" in text)
+            for text in captions]  # fmt: skip
+    assert told == [(False, False), (True, True), (True, True), (True, False), (False, False), (False, False)]
+    assert "nan" not in "".join(captions)
+
+
+def test_a_pulse_between_two_frames_is_not_lost(tmp_path: Path) -> None:
+    first = built(CLASSICAL)
+    pinned = pin(3, 1.0)(first)
+    later = pulsed(pinned).advance(8)
+    with read_trajectory(recorded(tmp_path, [first, later, later.advance(1)])) as run:
+        np.testing.assert_array_equal(run.parameter("heat_pulse"), [np.nan, 0.25, np.nan])
+        np.testing.assert_array_equal(run.parameter("heat_pulse_sites"), [np.nan, 5, np.nan])
+
+
+def test_a_recording_that_does_not_know_pulses_still_opens(tmp_path: Path) -> None:
+    present = pulsed(built(CLASSICAL))
+    known = {name: value for name, value in parameters_of(present).items() if "pulse" not in name}
+    frame = snapshot(present, ())
+    with TrajectoryWriter(tmp_path / "old.h5", present.settings) as writer:
+        writer.write(Frame(frame.step, frame.time, frame.spin, frame.lattice, {}, known))
+    with read_trajectory(tmp_path / "old.h5") as run:
+        assert "heat_pulse" not in run.parameters and "pulse" not in captions_of(run.settings)(run[0])
+        with pytest.raises(ValueError, match="not 'heat_pulse'"):
+            run.parameter("heat_pulse")
+        assert run.parameter("force").tolist() == ["classical"]
+
+
 def test_the_caption_says_the_parameters() -> None:
     simulation = engine.preset("heisenberg", 6, force="classical", seed=4, damping=0.125, temperature=0.02)
     words = ("heisenberg", "classical", "α = 0.125", "T = 0.02", "H = (0, 0, 0.289)", "seed 4")
@@ -138,6 +184,7 @@ def test_the_caption_says_the_parameters() -> None:
 
 
 @pytest.mark.parametrize("parameters", [
+    {"heat_pulse": "hot"}, {"field_pulse": np.full(3, np.nan), "field_pulse_sites": np.array(3.0)},
     {"temperature": "hot"}, {"temperature": np.ones(3)}, {"field": "up"}, {"field": np.full(3, np.nan)}, {"force": ""},
 ])  # fmt: skip
 def test_what_is_no_parameter_is_left_out(parameters: dict[str, Any]) -> None:

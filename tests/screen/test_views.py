@@ -16,11 +16,13 @@ from spinviz.components import LatticeMap
 from spinviz.components.lattice_map import ANSWER_TIMEOUT, FRAMES_IN_FLIGHT
 from spinviz.components.picture_tools import PictureTools
 from spinviz.running.stepping import EVERYWHERE, ON_TRIANGLES
+from spinviz.theme import LINES, PAGE
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView
+from spinviz.views.domain_view import with_error
 from spinviz.views.download import cell_polygons, csv_bytes, extent, lattice_picture
 from spinviz.views.explanations import EXPLANATIONS
 from spinviz.views.structure_curves import ROWS, History, Rings, nearest_momentum
-from spinviz.views.view import map_message, octahedral
+from spinviz.views.view import dress_curves, map_message, octahedral
 from tests.tolerances import OCTAHEDRAL_DEGREES, PICTURE_VALUE, ROUNDING, SIGMAS
 
 
@@ -196,19 +198,49 @@ def test_history_stays_small_and_even() -> None:
 def test_growth_exponents_are_fitted_within_their_error(exponent: float) -> None:
     view = DomainView()
     time = np.geomspace(1, 1000, 200)
-    noise = np.exp(0.02 * np.random.default_rng(1).normal(size=(2, 200)))
-    view.show_all({"time": time, "spin": 2 * time**exponent * noise[0], "chirality": 3 * time**exponent * noise[1]})
-    for fit in view.fits.values():
+    noise = np.exp(0.02 * np.random.default_rng(1).normal(size=(3, 200)))
+    curves = {name: size * time**exponent * noise[size - 1] for size, name in enumerate(("spin", "chirality", "ξ"), 1)}
+    view.show_all({"time": time, **curves})
+    assert set(view.fits) == set(curves)
+    for name, fit in view.fits.items():
         assert abs(fit.exponent - exponent) < SIGMAS * fit.uncertainty
-    assert "±" in view._plot.title.text and len(view._guides.data["x"]) == 3
+        assert f"{name.replace('chirality', 'χ')} {with_error(fit.exponent, fit.uncertainty)}" in view._exponents.text
+    columns = table(view.file("csv"))
+    np.testing.assert_allclose(columns["correlation length xi (a)"], curves["ξ"], rtol=1e-8)  # nine digits are written
+    assert len(view._guides.data["x"]) == 3
     view.tools.switched = False
     assert not len(view._guides.data["x"])
 
 
 def test_too_few_points_give_no_exponent() -> None:
     view = DomainView()
-    view.show_all({name: np.array([0.0, 1.0, 2.0]) for name in ("time", "spin", "chirality")})
-    assert not view.fits and view._plot.title.text == ""
+    view.show_all({name: np.array([0.0, 1.0, 2.0]) for name in ("time", "spin", "chirality", "ξ")})
+    assert not view.fits and not view._exponents.text.strip()
+
+
+@pytest.mark.parametrize("number, error, text", [
+    (0.341, 0.02, "0.34(2)"), (-0.3412, 0.0004, "−0.3412(4)"), (1.0, 0.3, "1.00(30)"), (0.5, 0.0, "0.50(1)"),
+])  # fmt: skip
+def test_errors_stand_in_the_last_digit(number: float, error: float, text: str) -> None:
+    assert with_error(number, error) == text
+
+
+def test_one_sample_is_the_lengths_of_the_frame() -> None:
+    view, frame = DomainView(), observed(texture="tetrahedral", size=6, time_step=0.1)
+    view.show(frame)
+    sources = {"spin": "domain_length_spin", "chirality": "domain_length", "ξ": "correlation_length"}
+    for name, source in sources.items():
+        assert view._source.data[name].tolist() == [frame.observables[source][0]]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_curves_and_their_names_take_the_colours_of_the_theme(theme: str) -> None:
+    view = DomainView()
+    for one in ("dark", "light", theme):
+        dress_curves(view.panel, one)
+    colours = [getattr(renderer.glyph, "line_color", None) or renderer.glyph.text_color
+               for renderer in view._plot.renderers]  # fmt: skip
+    assert colours == [colour for colour in LINES[theme][:3] for _ in range(2)] + 2 * [PAGE[theme]["muted"]]
 
 
 @pytest.mark.parametrize("view", [ChiralityView, StructureFactorView, TimeSeriesView, DomainView])
@@ -226,6 +258,26 @@ def test_chirality_is_taken_away_as_it_is_shown() -> None:
     assert drawing.count("<polygon") >= len(frame.lattice.plaquettes)
     image = np.asarray(Image.open(io.BytesIO(view.file("png"))))
     assert np.ptp(image.reshape(-1, 3), axis=0).max() <= 2, "tetrahedral order is uniformly chiral"
+
+
+def test_charge_density_is_chosen_in_the_place_of_chirality() -> None:
+    """One skyrmion: the table sums to its charge, the map has the letter and range of what it shows."""
+    sent: list[dict] = []
+    view, frame = ChiralityView(), observed("heisenberg", size=24, texture="single_skyrmion", time_step=1e-6)
+    view.map.push = sent.append  # type: ignore[method-assign]
+    view.choose("Charge density ρ")
+    view.show(frame)
+    columns = table(view.file("csv"))
+    assert columns["charge density (1/triangle)"].sum() == pytest.approx(-1, abs=1e-5)  # nine digits are written
+    assert sent[-1]["symbol"] == "ρ" and sent[-1]["caption"] == "ρ per △" and "sum −1.0" in view.map.label
+    shown = np.frombuffer(sent[-1]["data"], dtype=np.int8) / 127 * float(sent[-1]["high"])
+    exact = frame.observables["topological_charge_density"][0]
+    assert np.abs(shown - exact)[np.abs(exact) < float(sent[-1]["high"])].max() < float(sent[-1]["high"]) / 200
+    assert "Berg" in view.tools.help or "Lüscher" in view.tools.help
+    view.choose("Chirality χ")
+    assert sent[-1]["symbol"] == "χ" and "chirality" in table(view.file("csv"))
+    with pytest.raises(ValueError, match="one of"):
+        view.choose("S(q)")
 
 
 @pytest.mark.parametrize("lattice", [square(5, 4), triangular(6), triangular(4, 9)], ids=str)
