@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -13,25 +12,17 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
-import torch
 from panel.util import edit_readonly
 
 from engine.frame import Frame
-from spinviz.controls import BATH, CONTROLS, ELECTRONS, FIELD, Controls
+from spinviz.controls import Controls
 from spinviz.running.audit import Auditor
-from spinviz.running.changes import (
-    built,
-    quenched,
-    restarted,
-    value_at,
-    with_force,
-    with_suggested_time_step,
-    with_values,
-)
+from spinviz.running.changes import built, quenched, restarted
 from spinviz.running.committee import DISAGREEMENT, Committee, absence
 from spinviz.running.recording import Recording
 from spinviz.running.rewinding import Build
 from spinviz.running.status import Status
+from spinviz.running.threads import limit_threads
 from spinviz.running.tools import returned
 from spinviz.serving import address
 from spinviz.serving.sharing import SERVER
@@ -40,14 +31,13 @@ from spinviz.session import Session
 from spinviz.theme import MATERIAL
 from spinviz.widgets.doing import Doing
 from spinviz.widgets.panels import Header, Pictures, Sidebar
+from spinviz.widgets.steering import Steering
 
 POLL_MILLISECONDS = 15
 CROWDED_SECONDS = 0.025  # between two looks for a frame, times the pages that are open
 NARROW = 1000  # pixels
 FURNISH_SECONDS = 3.0  # a page that draws nothing for so long (a hidden tab) gets its controls all the same
 ALWAYS_MOVING: dict[str, Any] = {"step": 0, "time": 0.0, "steps_per_second": 0.0, "recorded": 0, "progress": 0.0}
-FOLLOWED = ("field_x", "field_y", "field_z", "temperature", "electron_temperature", "linked")  # by schedules
-THREADS_VARIABLE = "SPINVIZ_THREADS"
 
 
 class LivePage:
@@ -68,7 +58,7 @@ class LivePage:
         self._folder = Path(tempfile.mkdtemp(prefix="spinviz-"))
         self._recordings = self._quenches = 0
         self._recording: Recording | None = None
-        self._quiet = self._suggesting = False
+        self.steering = Steering(self.controls, self.session, self.sidebar.arrange, self.pictures.note)
         self._seen = Status()
         self.doing = Doing(self.session, self.controls, self.pictures, self._keys(), self.pictures.note, self._set_up)
         self.sidebar.doing = [self.doing.sections]
@@ -199,17 +189,13 @@ class LivePage:
         return {" ": self.session.toggle, "ArrowRight": self.session.step, "r": self._reset, "q": self._quench}
 
     def _connect(self) -> None:
-        for name, control in CONTROLS.items():
-            if name != "speed":
-                self.controls.param.watch(self._live if control.live else self._remake, name)
-        self.controls.param.watch(lambda event: self.session.limit_speed(event.new), "speed")
         session, buttons = self.session, self.sidebar
         actions: dict[Any, Callable[[], None]] = {
             self.pictures.play: self.session.toggle,
             self.pictures.step: session.step,
             self.pictures.reset: self._reset,
             self.pictures.quench: self._quench,
-            buttons.suggest: self._suggest,
+            buttons.suggest: self.steering.suggest,
             buttons.record: self._record,
             buttons.audit: self._audit,
         }
@@ -224,35 +210,6 @@ class LivePage:
         count = self._quenches
         self.session.restart(lambda present: quenched(present, count))
         self.session.start()
-
-    def _suggest(self) -> None:
-        self._suggesting = True
-        self.session.post("dynamics.time_step", with_suggested_time_step)
-
-    def _live(self, event: Any) -> None:
-        self.sidebar.arrange()
-        if self._quiet:
-            return
-        changes = self.controls.changes(event.name)
-        key = " ".join(changes)
-        if self.session.status.schedule and event.name in FOLLOWED:
-            self.session.stop_schedule()
-            self.pictures.note(f"{self.session.status.schedule} stopped, because {event.name} was set by hand.")
-        self.session.post(key, lambda present: with_values(present, changes))
-
-    def _remake(self, event: Any) -> None:
-        if self._quiet:
-            return
-        if event.name == "preset":
-            self._quiet = True
-            self.controls.choose(event.new)
-            self._quiet = False
-            self.session.rebuild(self.controls.first_settings())
-        elif event.name == "force":
-            settings = self.controls.settings()
-            self.session.exchange(lambda present: with_force(present, settings), {"force": event.new})
-        else:
-            self.session.rebuild(self.controls.settings())
 
     def _record(self) -> None:
         if self.session.status.recording:
@@ -272,7 +229,8 @@ class LivePage:
         answered = (status.built, status.refused, status.changed) != (seen.built, seen.refused, seen.changed)
         if answered and simulation is not None and status.settings:
             renewed = (status.built, status.settings) != (seen.built, seen.settings)
-            self._adopt(status, simulation, renewed or status.refused != seen.refused)
+            self.steering.adopt(status, simulation, renewed or status.refused != seen.refused)
+            self._show_system(simulation)
             if status.built != seen.built:
                 self.pictures.audit.clear()
             if not self._bare:
@@ -284,51 +242,18 @@ class LivePage:
         if seen.recording and not status.recording and self._recording is not None:
             self.sidebar.offer(self._recording)
         if simulation is not None and (status.schedule or seen.schedule):
-            self._show_planned(simulation)
+            self.steering.show_planned(simulation)
         self.sidebar.follow(status)
         self.pictures.follow(status)
         self.doing.follow(status, simulation)
 
-    def _show_planned(self, simulation: Any) -> None:
-        """Controls show the values that a schedule has set."""
-        self._quiet = True
-        try:
-            values = {
-                "temperature": value_at(simulation, BATH),
-                "electron_temperature": value_at(simulation, ELECTRONS),
-            }
-            values |= dict(zip(("field_x", "field_y", "field_z"), value_at(simulation, FIELD), strict=True))
-            for name, value in values.items():
-                if value is not None:
-                    self.controls.show(name, value)
-        finally:
-            self._quiet = False
-
-    def _adopt(self, status: Status, simulation: Any, everything: bool) -> None:
-        """Controls show what is running: after a build or a refusal all of them, else the suggested time step."""
-        self._quiet = True
-        try:
-            if everything:
-                self.controls.adopt(status.settings, lambda path: value_at(simulation, path))
-            elif self._suggesting:
-                self._suggesting = False
-                self.controls.show("time_step", simulation.dynamics.time_step)
-        finally:
-            self._quiet = False
+    def _show_system(self, simulation: Any) -> None:
+        """Title, pictures and controls fit the system that runs."""
         if simulation.lattice.kind != self._shown_kind:
             self._shown_kind = simulation.lattice.kind
             self.pictures.arrange(simulation.lattice)
         self.pictures.name(self.controls.system)
         self.sidebar.arrange()
-
-
-def limit_threads() -> None:
-    """Threads of one step: SPINVIZ_THREADS, or half of the cores, so that pages stay quick. Per thread of Python."""
-    wanted = os.environ.get(THREADS_VARIABLE, "")
-    if wanted and not (wanted.isdigit() and int(wanted) > 0):
-        raise ValueError(f"{THREADS_VARIABLE} must be a whole number of threads >= 1, got {wanted!r}")
-    threads = int(wanted) if wanted else max(1, (os.cpu_count() or 2) // 2)
-    torch.set_num_threads(threads)
 
 
 def live_page(build: Build = built, settings: Mapping[str, Any] | None = None) -> Any:

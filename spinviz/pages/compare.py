@@ -16,10 +16,11 @@ from panel.util import edit_readonly
 
 from engine import snapshot
 from spinviz.controls import Controls
-from spinviz.layout import POLL_MILLISECONDS, limit_threads
+from spinviz.layout import POLL_MILLISECONDS
 from spinviz.running.changes import built, value_at, with_force, with_values
 from spinviz.running.pair import Difference, Pair
 from spinviz.running.status import Status
+from spinviz.running.threads import limit_threads
 from spinviz.serving.sharing import SERVER
 from spinviz.serving.tabs import attached, send_at_once
 from spinviz.session import Session

@@ -15,10 +15,10 @@ import panel as pn
 import panel_material_ui as pmui
 from panel.util import edit_readonly
 
-from spinviz.layout import limit_threads
 from spinviz.lessons import Experiment, Lesson, Step, load_lessons, look, prepared, turned
 from spinviz.lessons.memory import Memory, Place, Progress, named_place, read_progress, step_name
 from spinviz.lessons.reader import Reader
+from spinviz.running.threads import limit_threads
 from spinviz.serving.sharing import SERVER
 from spinviz.serving.tabs import attached, send_at_once
 from spinviz.session import Session
