@@ -24,6 +24,7 @@ Vector = Sequence[float] | np.ndarray
 COMMENSURATE = 1e-6
 ORIGIN = np.array([0.11, 0.07])  # generic: no site sits where a superposition of waves vanishes
 CRYSTAL_PARAMETERS = {
+    0: (0.6, 0.9, 0.0),
     1: (0.7, 0.7, 0.0),
     2: (math.sqrt(0.5), 0.0, math.pi / 2),
 }  # n_sk: amplitude, magnetization, phase
@@ -128,19 +129,24 @@ def skyrmion_crystal(
     spin divided by its length (Cheng et al., Phys. Rev. Research 5, 033188 (2023), eq. 13). ``amplitude`` A,
     ``magnetization`` M and ``phase`` default to charge -1 (n_sk=1: A = M = 0.7, phase 0) or -2 (n_sk=2: A = 1/sqrt 2,
     M = 0, phase pi/2, a rotated (c1, c2, c3)) per magnetic cell, 48 sites for wave_number = pi/3 (lengths multiples of
-    12). Ozawa, Hayami, Motome, Phys. Rev. Lett. 118, 147205 (2017).
+    12). n_sk=0: the state without charge that follows in higher fields, (c1, c2, A cos(Q3.r + phase) + M), A = 0.6,
+    M = 0.9, phase 0: two waves across the field, one along it, S_z > 0 everywhere.
+    Ozawa, Hayami, Motome, Phys. Rev. Lett. 118, 147205 (2017).
     """
     _require(lattice, "triangular", "skyrmion_crystal")
     if n_sk not in CRYSTAL_PARAMETERS:
-        raise ValueError(f"n_sk must be 1 or 2 (charge per magnetic cell), got {n_sk}")
+        raise ValueError(f"n_sk must be 0, 1 or 2 (charge per magnetic cell), got {n_sk}")
     given = (amplitude, magnetization, phase)
     a, m, shift = (d if v is None else float(v) for v, d in zip(given, CRYSTAL_PARAMETERS[n_sk], strict=True))
     turns = wave_number * np.exp(2j * np.pi * np.array([0, 1, -1]) / 3)
     waves = np.array([_commensurate(lattice, (q.real, q.imag)) for q in turns])
     angle = (lattice.positions + ORIGIN) @ waves.T
     c1, c2, c3 = np.cos(angle).T
-    z = a * np.sin(angle + shift).sum(1) + m
-    return _replicated(np.stack([c1 - (c2 + c3) / 2, math.sqrt(0.75) * (c2 - c3), z], 1), replicas, dtype, device)
+    if n_sk == 0:
+        across, z = (c1, c2), a * np.cos(angle[:, 2] + shift) + m
+    else:
+        across, z = (c1 - (c2 + c3) / 2, math.sqrt(0.75) * (c2 - c3)), a * np.sin(angle + shift).sum(1) + m
+    return _replicated(np.stack([*across, z], 1), replicas, dtype, device)
 
 
 def single_skyrmion(
@@ -221,7 +227,7 @@ TEXTURES: dict[str, Texture] = {
     "neel_120": Texture("120° order, three sublattices (triangular)", neel_120),
     "tetrahedral": Texture("Tetrahedral order, four sublattices (triangular)", tetrahedral),
     "helix": Texture("Helix with a wave vector", helix),
-    "skyrmion_crystal": Texture("Skyrmion crystal, one or two per cell (triangular)", skyrmion_crystal),
+    "skyrmion_crystal": Texture("Skyrmion crystal, none to two per cell (triangular)", skyrmion_crystal),
     "single_skyrmion": Texture("Single skyrmion in a ferromagnet", single_skyrmion),
     "domain_wall": Texture("Two domain walls", domain_wall),
 }

@@ -77,12 +77,24 @@ def test_skyrmion_crystal_has_its_charge_in_every_cell_and_six_peaks(n_sk, size)
     assert (peaks > 0.1).all() and torch.allclose(peaks, peaks[:, :1].expand_as(peaks), rtol=0.15)
 
 
+def test_state_without_charge_has_two_waves_across_the_field_and_one_along_it():
+    lattice = triangular(12)
+    spin = skyrmion_crystal(lattice, 0, dtype=torch.float64)
+    assert abs(topological_charge(spin, lattice).item()) < INTEGER_CHARGE and spin[..., 2].min() > 0
+    waves = [math.pi / 3 * np.array([math.cos(a), math.sin(a)]) for a in (0, 2 * math.pi / 3, -2 * math.pi / 3)]
+    phase = torch.from_numpy(np.exp(1j * lattice.positions @ np.array(waves).T))
+    weight = (torch.einsum("ia,iq->aq", spin[0].to(phase.dtype), phase) / lattice.sites).abs() ** 2  # (component, wave)
+    assert (weight.diagonal() > 0.01).all()
+    # two half cells on, S_x and S_y change sign and S_z does not: harmonics of unit length mix x with y, never with z
+    assert torch.cat([weight[:2, 2], weight[2, :2]]).max() < 1e-20 and max(weight[0, 1], weight[1, 0]) < 2e-3
+
+
 def test_crystal_that_does_not_fit_names_one_that_does():
     with pytest.raises(ValueError, match="multiples of 12"):
         skyrmion_crystal(triangular(10))
     spin = skyrmion_crystal(triangular(10), wave_number=4 * math.pi / 10)
     assert abs(topological_charge(spin, triangular(10)).item() + 3) < INTEGER_CHARGE
-    with pytest.raises(ValueError, match="n_sk must be 1 or 2"):
+    with pytest.raises(ValueError, match="n_sk must be 0, 1 or 2"):
         skyrmion_crystal(triangular(12), 3)
 
 
