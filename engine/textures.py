@@ -130,7 +130,8 @@ def skyrmion_crystal(
     ``magnetization`` M and ``phase`` default to charge -1 (n_sk=1: A = M = 0.7, phase 0) or -2 (n_sk=2: A = 1/sqrt 2,
     M = 0, phase pi/2, a rotated (c1, c2, c3)) per magnetic cell, 48 sites for wave_number = pi/3 (lengths multiples of
     12). n_sk=0: the state without charge that follows in higher fields, (c1, c2, A cos(Q3.r + phase) + M), A = 0.6,
-    M = 0.9, phase 0: two waves across the field, one along it, S_z > 0 everywhere.
+    M = 0.9, phase 0: two waves across the field, one along it, S_z > 0 everywhere (what random spins of the preset
+    "skyrmion" relax to at H_z = 0.008).
     Ozawa, Hayami, Motome, Phys. Rev. Lett. 118, 147205 (2017).
     """
     _require(lattice, "triangular", "skyrmion_crystal")

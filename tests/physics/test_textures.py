@@ -85,7 +85,7 @@ def test_state_without_charge_has_two_waves_across_the_field_and_one_along_it():
     phase = torch.from_numpy(np.exp(1j * lattice.positions @ np.array(waves).T))
     weight = (torch.einsum("ia,iq->aq", spin[0].to(phase.dtype), phase) / lattice.sites).abs() ** 2  # (component, wave)
     assert (weight.diagonal() > 0.01).all()
-    # two half cells on, S_x and S_y change sign and S_z does not: harmonics of unit length mix x with y, never with z
+    # half a cell further S_x and S_y have changed sign and S_z has not: unit length mixes x with y, never with z
     assert torch.cat([weight[:2, 2], weight[2, :2]]).max() < 1e-20 and max(weight[0, 1], weight[1, 0]) < 2e-3
 
 
