@@ -9,8 +9,9 @@ states and T = 0.
 Cost: 1.5 ``moments`` products of the matrix with the columns; memory a few vectors of all columns at once
 (engine.electrons.recursion), split into chunks of columns that fit in ``memory``.
 
-One recursion, two paths: "fused" (compiled loops, engine.electrons.fused) wherever it can serve, else "eager" (sparse
-matrices of torch, any device). :func:`chosen_path` is the one place that decides; Electrons.series says which one ran.
+One recursion, three paths: "fused" (compiled loops, engine.electrons.fused) wherever it can serve, else "eager" (sparse
+matrices of torch, any device); "triton" (GPU kernels, engine.electrons.triton_recursion) when asked for. :func:`chosen_path`
+is the one place that decides; Electrons.series says which one ran.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from typing import NamedTuple
 import torch
 
 from engine.block_matrix import BlockMatrix
-from engine.electrons import fused, series, truncation
+from engine.electrons import fused, series, triton_recursion, truncation
 from engine.electrons.electrons import Electrons, ElectronSolver, SeriesReport
 from engine.electrons.ensemble import Ensemble, grand_potential, occupation, solve_chemical_potential
 from engine.electrons.probes import Probes, as_probes
 from engine.electrons.recursion import Recursion, Scaled, SparseRecursion
 from engine.electrons.twists import check_twists, twist_mesh
 
-PATHS = ("fused", "eager")
+PATHS = {"fused": fused, "triton": triton_recursion, "eager": None}
 GRID_FACTOR = 4  # quadrature points per moment
 MOMENT_SLACK = 1e-3
 
@@ -77,7 +78,7 @@ class KernelPolynomial(ElectronSolver):
     window : (low, high) enclosing the spectrum; default: bounds that are always safe.
     dtype : torch.complex64 or torch.complex128; default: the partner of the state's dtype.
     memory : bytes for the vectors of the recursion.
-    path : None (the fastest that can serve), "fused" or "eager".
+    path : None ("fused" where it can serve, else "eager"), "fused", "triton" or "eager".
 
     Raises ValueError for wrong numbers, or (from solve) when the window does not enclose the spectrum or the path cannot
     serve the matrix; MemoryError when not even the fewest columns fit, with the bytes needed.
@@ -107,7 +108,7 @@ class KernelPolynomial(ElectronSolver):
                 f"tolerance must lie between 0 and 1, without a kernel, got {self.tolerance}, {self.kernel!r}"
             )
         if self.path is not None and self.path not in PATHS:
-            raise ValueError(f"path must be None or one of {PATHS}, got {self.path!r}")
+            raise ValueError(f"path must be None or one of {tuple(PATHS)}, got {self.path!r}")
         object.__setattr__(self, "probes", as_probes(self.probes))
         object.__setattr__(self, "twists", check_twists(self.twists))
 
@@ -303,11 +304,14 @@ class KernelPolynomial(ElectronSolver):
 
 
 def chosen_path(matrix: BlockMatrix, path: str | None = None) -> type[Recursion]:
-    """The recursion for a matrix; ValueError when "fused" is asked for and cannot serve it."""
-    reason = fused.refusal(matrix)
-    if path == "fused" and reason is not None:
-        raise ValueError(f'path="fused" cannot be used: {reason}; use path="eager" or None')
-    return SparseRecursion if path == "eager" or reason is not None else fused.FusedRecursion
+    """The recursion for a matrix; ValueError when a path is asked for that cannot serve it."""
+    room = PATHS[path or "fused"]
+    reason = None if room is None else room.refusal(matrix)
+    if path and reason is not None:
+        raise ValueError(f'path="{path}" cannot be used: {reason}; use path="eager" or None')
+    if room is None or reason is not None:
+        return SparseRecursion
+    return room.TritonRecursion if path == "triton" else fused.FusedRecursion
 
 
 def _standard_error(draws: torch.Tensor) -> torch.Tensor | None:
