@@ -94,3 +94,8 @@ TETRAHEDRAL_EPSILON = 0.5  # 0.36 on random spins of the validation set
 CORRELATION_LENGTH = (
     0.03  # the envelope is averaged over directions, and cut at the corners of the zone: 0.026 at worst
 )
+
+# Skyrmion crystals at rest
+ENERGY_OF_LEVELS = 3e-7  # per site: float32 spins, levels of order 5
+SLOPE_OF_REST = 2e-4  # dE/dH against -M_z over 0.0004: torques of 1e-5 are left (measured 4e-5)
+SHIPPED_REST = 1.5e-5  # per site: the same from field to field; rest on 24 x 24 twists, energies on 48 x 48

@@ -24,7 +24,6 @@ from spinviz.reproduce import (
     reproduce,
     scaling,
     skyrmion_healing,
-    skyrmion_phases,
     skyrmion_quench,
     spin_glass,
     tetrahedral_coarsening,
@@ -189,15 +188,6 @@ def test_order_of_walls_tells_straight_from_round():
     round_ = torch.from_numpy(np.where(np.hypot(*(lattice.positions - middle).T) < 6.5, 1.0, -1.0))[None]
     assert tetrahedral_coarsening._wall_order(along, lattice)[0] > 0.95
     assert tetrahedral_coarsening._wall_order(round_, lattice)[0] < 0.3
-
-
-def test_critical_fields_or_the_reason_why_not():
-    fields = np.linspace(0, 0.01, 6)
-    lines = {2: 0.02 * fields, 1: 0.01 * fields + 4e-5, 0: 0.005 * fields + 1e-3}
-    errors = {pair: np.full(6, 1e-6) for pair in skyrmion_phases.PAPER}
-    found = skyrmion_phases._crossing(fields, lines, errors, (2, 1))
-    assert abs(found.at - 0.004) < 1e-9 and found.error < 3e-4
-    assert "sign" in skyrmion_phases._crossing(fields, lines, errors, (1, 0))
 
 
 def test_steps_are_spread_evenly_in_the_logarithm():
