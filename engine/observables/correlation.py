@@ -14,9 +14,10 @@ beyond 1 - 1/e hides all order.
 
 Q is the highest momentum other than Γ, and S(Γ), the square of the magnetization that a field makes, is left out of the
 sums. Where S decreases from Γ on (its mean over the shortest momenta is not below half of that over the peaks) the
-order is that of a ferromagnet: Q = Γ, which counts. If G falls to 1/e nowhere within half of sqrt(area) the sample is
-one domain, and the length is sqrt(area), as for domains. The shortest length is that of noise, 0.7 to 2: the more
-equivalent peaks there are, the nearer is one of them.
+order is that of a ferromagnet: Q = Γ, which counts, but for no more than twice that mean: what is beyond is a uniform
+magnetization, not a correlation. If G falls to 1/e nowhere within half of sqrt(area) the sample is one domain, and the
+length is sqrt(area), as for domains. The shortest length is that of noise, 0.7 to 2: the more equivalent peaks there
+are, the nearer is one of them.
 """
 
 from __future__ import annotations
@@ -65,10 +66,11 @@ def correlation_envelope(structure: torch.Tensor, lattice: Lattice) -> tuple[tor
         centre = _ordering(values, lattice)
         index = torch.as_tensor(_bins(lattice, centre), device=values.device)
         weights = values.clone()
-        if centre != GAMMA:
-            weights[0] = 0.0
+        shortest = values[torch.as_tensor(_shortest(lattice), device=values.device)].mean()
+        weights[0] = torch.minimum(values[0], 2 * shortest) if centre == GAMMA else 0.0
         spectrum[replica].index_add_(0, index, weights)
     total = spectrum.sum(1, keepdim=True)
+    total = torch.where(total > ROUNDING * structure.sum(1, keepdim=True), total, 0.0)  # else all is uniform
     spectrum = torch.where(total > 0, spectrum / torch.where(total > 0, total, 1.0), 0.0)
     envelope = torch.where(total > 0, spectrum @ kernel.T, 1.0)
     return torch.arange(len(kernel), device=structure.device) * RADIUS_STEP, envelope

@@ -60,7 +60,7 @@ class DomainView(View):
                       text_color=colour, text_font_size="11px", text_font_style="bold")  # fmt: skip
         # neither a title nor a legend: the page's theme would write them too large
         self._exponents = Label(
-            x=Node(target="canvas", symbol="left", offset=4), y=3, y_units="screen", text=NOTHING, text_color=MUTED,
+            x=Node(target="canvas", symbol="left", offset=4), y=1, y_units="screen", text=NOTHING, text_color=MUTED,
             text_font_size="11px",
         )  # fmt: skip
         plot.add_layout(self._exponents, "above")

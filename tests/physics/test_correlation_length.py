@@ -53,6 +53,14 @@ def test_order_at_a_finite_momentum_has_the_length_of_its_envelope(lattice: Latt
     assert lengths == pytest.approx([6.0, 6.0], rel=CORRELATION_LENGTH)
 
 
+def test_a_uniform_magnetization_is_no_correlation(lattice: Lattice) -> None:
+    """A ferromagnet's domains keep their length when a field adds a magnetization, to the weight of Γ that is capped."""
+    spin = field_of(exponential(lattice, 4.0), lattice, seed=7)
+    lengths = [correlation_length(spin + torch.tensor([m, 0.0, 0.0]), lattice).item() for m in (0.0, 1.0, 20.0)]
+    share = 2 * math.pi * 4.0**2 / lattice.sites  # of Γ in the sum of S; it is at most doubled
+    assert lengths == pytest.approx([lengths[0]] * 3, rel=2 * share)
+
+
 def test_it_is_where_the_pair_correlation_is_one_over_e(lattice: Lattice) -> None:
     """Independent: C(r) from pairs of spins, averaged over a ring as wide as the lattice needs."""
     spin = field_of(exponential(lattice, 5.0), lattice, seed=5)
