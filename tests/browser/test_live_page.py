@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +164,6 @@ def _title(address: str) -> str:
     try:
         with urllib.request.urlopen(address, timeout=10) as answer:
             text = answer.read().decode()
-    except (urllib.error.URLError, ConnectionError):
+    except OSError:  # not there yet, or too slow
         return ""
     return text.partition("<title>")[2].partition("</title>")[0].strip()
