@@ -93,7 +93,8 @@ class ChiralityView(View):
         said = {"high": f"+{limit:g}", "low": f"−{limit:g}", "caption": quantity.key, "symbol": quantity.symbol}
         self.map.push({**message, **said})
         total = f"mean {float(values.mean()):+.3f}" if quantity.symbol == "χ" else f"sum {float(values.sum()):+.1f}"
-        self.map.label = f"{quantity.title.capitalize()} of the triangles of the {size_text(frame.lattice)}: {total.replace('-', '−')}"
+        where = f"of the triangles of the {size_text(frame.lattice)}"
+        self.map.label = f"{quantity.title.capitalize()} {where}: {total.replace('-', '−')}"
 
     def file(self, kind: str) -> bytes:
         """What is shown as "csv" (centre of every triangle, value), "png" or "svg"."""
