@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import os
@@ -34,6 +35,7 @@ def run(arguments: list[str]) -> dict | list | None:
 
 
 def main() -> None:
+    argparse.ArgumentParser("python -m tests.benchmarks", description=__doc__).parse_args()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     print(f"machine: {machine}; load {os.getloadavg()[0]:.1f}")
     results: dict[str, object] = {"machine": machine}
