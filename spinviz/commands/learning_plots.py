@@ -55,7 +55,12 @@ def draw(
     pen.text(((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 28), axes[0], INK, font, anchor="ma")
     pen.text((8, 40), axes[1], INK, font)
     for number, (s, colour) in enumerate(zip(kept, COLOURS * len(kept), strict=False)):
-        pen.text((WIDTH - RIGHT - 10, TOP + 8 + 20 * number), s.label, colour, font, anchor="ra")
+        if s.style == "markers" and len(s.x) == 1:  # one mark has its name beside it
+            x_mark, y_mark = float(place_x(s.x)[0]), float(place_y(s.y)[0])
+            left = x_mark > (LEFT + WIDTH - RIGHT) / 2
+            pen.text((x_mark + (-14 if left else 14), y_mark), s.label, colour, font, anchor="rm" if left else "lm")
+        else:
+            pen.text((WIDTH - RIGHT - 10, TOP + 8 + 20 * number), s.label, colour, font, anchor="ra")
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
 
