@@ -24,14 +24,16 @@ from typing import NamedTuple
 import torch
 
 from engine.block_matrix import BlockMatrix
-from engine.electrons import fused, series, triton_recursion, truncation
+from engine.electrons import series, truncation
 from engine.electrons.electrons import Electrons, ElectronSolver, SeriesReport
 from engine.electrons.ensemble import Ensemble, grand_potential, occupation, solve_chemical_potential
+from engine.electrons.fused import FusedRecursion
 from engine.electrons.probes import Probes, as_probes
 from engine.electrons.recursion import Recursion, Scaled, SparseRecursion
+from engine.electrons.triton_recursion import TritonRecursion
 from engine.electrons.twists import check_twists, twist_mesh
 
-PATHS = {"fused": fused, "triton": triton_recursion, "eager": None}
+PATHS: dict[str, type[Recursion]] = {room.path: room for room in (FusedRecursion, TritonRecursion, SparseRecursion)}
 GRID_FACTOR = 4  # quadrature points per moment
 MOMENT_SLACK = 1e-3
 
@@ -139,7 +141,7 @@ class KernelPolynomial(ElectronSolver):
         onsite = onsite.view(replicas, -1, self.family.draws, *onsite.shape[1:]).mean(1)
 
         def bonds() -> torch.Tensor:
-            return self._bonds(problem, chunks, coefficients)
+            return self._bonds(problem, coefficients)
 
         def spectrum(points: torch.Tensor, broadening: float) -> torch.Tensor:
             return self._density_of_states(problem, moments.view(replicas, -1, moments.shape[1]).mean(1), points)
@@ -225,9 +227,11 @@ class KernelPolynomial(ElectronSolver):
                 bonds[chunk.groups] += pair
         return onsite, bonds
 
-    def _bonds(self, problem: _Problem, chunks: list[_Chunk], coefficients: torch.Tensor) -> torch.Tensor:
+    def _bonds(self, problem: _Problem, coefficients: torch.Tensor) -> torch.Tensor:
+        if not problem.path.has_pairs:
+            problem = problem._replace(path=SparseRecursion)
         pairs = problem.matrix.lattice.tensor("bonds", problem.matrix.onsite.device)
-        _, bonds = self._gradient(problem, chunks, coefficients, pairs=pairs)
+        _, bonds = self._gradient(problem, list(self._chunks(problem)), coefficients, pairs=pairs)
         assert bonds is not None
         phased = bonds * problem.phases[problem.twist].conj()[..., None, None]
         return phased.unflatten(0, (problem.matrix.replicas, -1)).mean(1)
@@ -305,13 +309,11 @@ class KernelPolynomial(ElectronSolver):
 
 def chosen_path(matrix: BlockMatrix, path: str | None = None) -> type[Recursion]:
     """The recursion for a matrix; ValueError when a path is asked for that cannot serve it."""
-    room = PATHS[path or "fused"]
-    reason = None if room is None else room.refusal(matrix)
+    recursion = PATHS[path or FusedRecursion.path]
+    reason = recursion.refusal(matrix)
     if path and reason is not None:
         raise ValueError(f'path="{path}" cannot be used: {reason}; use path="eager" or None')
-    if room is None or reason is not None:
-        return SparseRecursion
-    return room.TritonRecursion if path == "triton" else fused.FusedRecursion
+    return SparseRecursion if reason is not None else recursion
 
 
 def _standard_error(draws: torch.Tensor) -> torch.Tensor | None:

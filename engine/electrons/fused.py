@@ -28,21 +28,20 @@ except ImportError:  # numba is not installed
 ALIGNMENT = 64  # bytes: a vector of 16 float32 lies in one line of the cache
 
 
-def refusal(matrix: BlockMatrix) -> str | None:
-    """Why these loops cannot serve a matrix, or None when they can."""
-    if fused_kernel is None:
-        return "numba is not installed"
-    if matrix.onsite.device.type != "cpu":
-        return f"the matrix is on {matrix.onsite.device}"
-    if matrix.components != 2 or matrix.bond.ndim != 1:
-        return "the hopping is not one real number per bond for two spin components"
-    return None
-
-
 class FusedRecursion(Recursion):
     """Four columns at a time through all steps; see the kernel's file for operations, bytes and floors."""
 
     path, vectors, block = "fused", 2.5, 4
+
+    @staticmethod
+    def refusal(matrix: BlockMatrix) -> str | None:
+        if fused_kernel is None:
+            return "numba is not installed"
+        if matrix.onsite.device.type != "cpu":
+            return f"the matrix is on {matrix.onsite.device}"
+        if matrix.components != 2 or matrix.bond.ndim != 1:
+            return "the hopping is not one real number per bond for two spin components"
+        return None
 
     def __init__(self, scaled: Scaled, probes: Sequence[np.ndarray], order: int) -> None:
         matrix, groups = scaled.matrix, len(probes)

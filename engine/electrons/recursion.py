@@ -50,13 +50,19 @@ class Recursion(ABC):
     """The recursion of some columns of G groups, run forwards when made: ``moments`` (G, 2 order) float64.
 
     ``path`` is the name a solver knows it by, ``vectors`` how many complex vectors it holds per column, ``block`` how many
-    columns it always takes together.
+    columns it always takes together, ``has_pairs`` whether its gradient knows pairs.
     """
 
     path: ClassVar[str]
     vectors: ClassVar[float]
     block: ClassVar[int]
+    has_pairs: ClassVar[bool] = True
     moments: torch.Tensor
+
+    @staticmethod
+    def refusal(matrix: BlockMatrix) -> str | None:
+        """Why this path cannot serve a matrix, or None when it can."""
+        return None
 
     @abstractmethod
     def __init__(self, scaled: Scaled, probes: Sequence[np.ndarray], order: int) -> None:

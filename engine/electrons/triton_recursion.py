@@ -21,21 +21,10 @@ import numpy as np
 import torch
 
 from engine.block_matrix import BlockMatrix
-from engine.electrons.recursion import Recursion, Scaled, SparseRecursion, doubled_moments, source_weights
+from engine.electrons.recursion import Recursion, Scaled, doubled_moments, source_weights
 from engine.lattice import Lattice
 
 WIDTH, PROGRAM = 64, 256  # columns and numbers of each component that a program takes
-
-
-def refusal(matrix: BlockMatrix) -> str | None:
-    """Why these kernels cannot serve a matrix, or None when they can."""
-    if importlib.util.find_spec("triton") is None:
-        return "Triton is not installed"
-    if matrix.onsite.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-        return f"the matrix is on {matrix.onsite.device}, not on a GPU"
-    if matrix.components != 2 or matrix.bond.ndim != 1:
-        return "the hopping is not one real number per bond for two spin components"
-    return None
 
 
 class _Hopping(NamedTuple):
@@ -133,12 +122,22 @@ class _Plan:
 class TritonRecursion(Recursion):
     """One kernel per step; the buffers of the last two problem sizes of a thread are kept."""
 
-    path, vectors, block = "triton", 5, 1
+    path, vectors, block, has_pairs = "triton", 5, 1, False
+
+    @staticmethod
+    def refusal(matrix: BlockMatrix) -> str | None:
+        if importlib.util.find_spec("triton") is None:
+            return "Triton is not installed"
+        if matrix.onsite.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+            return f"the matrix is on {matrix.onsite.device}, not on a GPU"
+        if matrix.components != 2 or matrix.bond.ndim != 1:
+            return "the hopping is not one real number per bond for two spin components"
+        return None
 
     def __init__(self, scaled: Scaled, probes: Sequence[np.ndarray], order: int) -> None:
         onsite, lattice = scaled.matrix.onsite, scaled.matrix.lattice
         real, device = onsite.real.dtype, onsite.device
-        self.scaled, self.probes, self.order = scaled, probes, order
+        self.scaled, self.order = scaled, order
         hopping = _hopping(
             lattice, scaled.matrix.bond.double().cpu().numpy().tobytes(), scaled.phases.cpu().numpy().tobytes(),
             str(scaled.phases.dtype).removeprefix("torch."), 2 / scaled.half_width, real, device,
@@ -161,8 +160,7 @@ class TritonRecursion(Recursion):
     def gradient(
         self, series: torch.Tensor, pairs: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        if pairs is not None:  # currents are asked for once in a while
-            return SparseRecursion(self.scaled, self.probes, self.order).gradient(series, pairs)
+        assert pairs is None, "these kernels have no pairs"
         plan = self.plan
         if plan.owner is not self:
             raise RuntimeError("another recursion of the same size was begun meanwhile; ask for the gradient first")

@@ -1,4 +1,4 @@
-"""The GPU kernels in Triton's interpreter against sparse matrices: the same contract as the compiled loops have."""
+"""The GPU kernels in a process where Triton interprets them; see interpreted_kernels.py for what is asked of them."""
 
 from __future__ import annotations
 
@@ -10,68 +10,13 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("triton")
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
-@pytest.mark.skipif(INTERPRETED, reason="this is the process that the test starts")
-def test_in_a_process_with_the_interpreter() -> None:
-    """Triton decides when it is imported whether it interprets; the rest of this file runs in a process of its own."""
-    arguments = ["-m", "pytest", "-p", "no:cacheprovider", str(Path(__file__))]
+def test_the_contract_holds_in_the_interpreter() -> None:
+    arguments = ["-m", "pytest", "-p", "no:cacheprovider", str(Path(__file__).with_name("interpreted_kernels.py"))]
     done = subprocess.run(
         [sys.executable, *arguments], env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:]
     assert "5 passed" in done.stdout
-
-
-if INTERPRETED:
-    import torch
-
-    import engine
-    from engine.electrons import triton_recursion
-    from tests import tolerances
-    from tests.catalogue import LATTICES, electronic_model, random_state
-    from tests.physics.test_kpm_fused import ARRAYS, solved
-
-    HOT = {
-        "fixed-mu": engine.Ensemble(1.0, chemical_potential=-1.3),
-        "fixed-filling": engine.Ensemble(1.0, filling=0.3),
-    }
-    CASES = {
-        "square-3x5": ("fixed-mu", {"probes": "identity"}, 5, 1),
-        "triangular-3": ("fixed-filling", {"probes": 6, "twists": (1, 2)}, 6, 1),
-        "random-sites": ("fixed-mu", {"probes": engine.RandomPhase(4, draws=2)}, 6, 2),
-    }
-
-    @pytest.mark.parametrize("name", CASES)
-    def test_kernels_are_eager(name: str) -> None:
-        ensemble, options, moments, replicas = CASES[name]
-        lattice = LATTICES[name]()
-        matrix = electronic_model(lattice).matrix(random_state(lattice, replicas=replicas).spin)
-        eager, kernels = (solved(matrix, HOT[ensemble], moments, path=path, **options) for path in ("eager", "triton"))
-        for array in ARRAYS:
-            torch.testing.assert_close(
-                getattr(kernels, array), getattr(eager, array), rtol=0, atol=tolerances.EXACT_DOUBLE
-            )
-        assert kernels.series.path == "triton"
-
-    def test_several_programs_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(triton_recursion, "WIDTH", 4)
-        monkeypatch.setattr(triton_recursion, "PROGRAM", 16)
-        lattice = engine.square(3)
-        matrix = electronic_model(lattice).matrix(random_state(lattice, dtype=torch.float32).spin)
-        eager, kernels = (solved(matrix, HOT["fixed-mu"], 4, probes=6, path=path) for path in ("eager", "triton"))
-        torch.testing.assert_close(kernels.onsite, eager.onsite, rtol=0, atol=tolerances.BACKWARD_SINGLE)
-
-    def test_two_recursions_at_once_are_refused() -> None:
-        lattice = engine.square(3)
-        matrix = electronic_model(lattice).matrix(random_state(lattice).spin)
-        solver = engine.KernelPolynomial(4, probes=2, path="triton")
-        problem = solver._prepare(matrix, HOT["fixed-mu"], 0)
-        (chunk,) = solver._chunks(problem)
-        first, second = solver._recursion(problem, chunk), solver._recursion(problem, chunk)
-        weights = torch.ones(1, 4, dtype=torch.float64)
-        with pytest.raises(RuntimeError, match="another recursion"):
-            first.gradient(weights)
-        second.gradient(weights)
