@@ -2,7 +2,8 @@
 
 H is the field (t1), T and Tₑ are the temperatures of the spins' bath and of the electrons (t1), α is the damping, Δt the
 time step (hbar/t1), μ the chemical potential (t1), n the filling per spin-orbital. A pulse is told while it acts: ΔT is
-the excess temperature of the bath, ΔH the additional field, on so many sites. Pins are not told.
+the excess temperature of the bath, ΔH the additional field, on so many sites. So are pinned sites while they are, and what
+was done to the spins by hand since the frame before. The settings of a run do not tell its first pins.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def caption_of(settings: Mapping[str, Any], parameters: Mapping[str, Any] | None
     words += [f"H = {field}"] if (field := _vector(held.get("field"))) else []
     numbers = {symbol: _number(held.get(name)) for name, symbol in SYMBOLS.items()}
     words += [f"{symbol} = {value:.3g}" for symbol, value in numbers.items() if math.isfinite(value)]
-    words += _pulses(held)
+    words += [*_pulses(held), *_by_hand(held)]
     return GAP.join([*words, *([f"seed {settings['seed']}"] if settings.get("seed") is not None else [])])
 
 
@@ -59,6 +60,13 @@ def _pulses(held: Mapping[str, Any]) -> list[str]:
         for name, strength in told.items()
         if strength
     ]
+
+
+def _by_hand(held: Mapping[str, Any]) -> list[str]:
+    """Pinned sites and edits of the spins."""
+    pins, edits = _number(held.get("pins")), held.get("edits")
+    told = [f"{pins:.0f} sites pinned"] if math.isfinite(pins) else []
+    return [*told, f"by hand: {edits}"] if isinstance(edits, str) and edits else told
 
 
 def _begun_with(settings: Mapping[str, Any]) -> dict[str, Any]:

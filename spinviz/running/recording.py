@@ -1,8 +1,8 @@
 """Recording: frames of a run into an HDF5 trajectory, written while it runs; movies are made from it afterwards.
 
 Sliders, ramps and the choice of a force change a run while it is recorded: every frame has the parameters that held when
-it was made. A pulse of heat or field counts where it acts on the step that comes, or acted since the frame before; so a
-short one is not lost between two frames.
+it was made. A pulse of heat or field counts where it acts on the step that comes, or acted since the frame before, and
+what was done to the spins by hand at the first frame after it; so nothing is lost between two frames.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.dynamics import FieldPulse
 from engine.frame import Frame
 from engine.io.trajectory import TrajectoryWriter
 from spinviz.controls import CONTROLS, FIELD
-from spinviz.running.changes import acting_pulses, value_at
+from spinviz.running.changes import acting_pulses, pinned_sites, value_at
 
 WANTED_RATE = 30.0
 NUMBERS = ("temperature", "electron_temperature", "damping", "time_step", "chemical_potential", "filling")
@@ -38,6 +38,7 @@ class Recording:
         self._wanted, self.every, self.frames = every, 1, 0
         self._first = 0
         self._last: int | None = None
+        self._edits: list[str] = []
         self._trajectory: TrajectoryWriter | None = None
 
     def begin(self, simulation: Any, steps_per_second: float) -> None:
@@ -57,12 +58,18 @@ class Recording:
         """True for every ``every``-th step."""
         return (step - self._first) % self.every == 0
 
+    def note(self, word: str) -> None:
+        """The spins were changed by hand: the next frame tells it, each word once."""
+        if word not in self._edits:
+            self._edits.append(word)
+
     def write(self, frame: Frame, simulation: Any) -> None:
         """Append one frame, with the parameters of the simulation that it shows."""
         if self._trajectory is None:
             raise RuntimeError("the recording was not begun; call begin(simulation, rate) first")
-        self._trajectory.write(replace(frame, parameters=parameters_of(simulation, self._last)))
-        self._last = simulation.state.step
+        parameters = {**parameters_of(simulation, self._last), "edits": ", ".join(self._edits)}
+        self._trajectory.write(replace(frame, parameters=parameters))
+        self._last, self._edits = simulation.state.step, []
         self.frames += 1
 
     def close(self) -> None:
@@ -73,7 +80,8 @@ class Recording:
 
 
 def parameters_of(simulation: Any, since: int | None = None) -> dict[str, np.ndarray | str]:
-    """All that a live page can change, by name: NUMBERS (), "field" (3,), NaN where there is none; "force" as text.
+    """All that a live page can change, by name: NUMBERS (), "field" (3,), "pins" () the number of pinned sites, NaN where
+    there is none; "force" as text.
 
     "heat_pulse" () excess temperature in t1, "field_pulse" (3,) in t1, and the number of sites of each, "heat_pulse_sites"
     and "field_pulse_sites"; NaN unless one acts now or has acted since the step ``since``.
@@ -84,6 +92,7 @@ def parameters_of(simulation: Any, since: int | None = None) -> dict[str, np.nda
     }
     field = value_at(simulation, FIELD)
     found["field"] = np.full(3, np.nan) if field is None else np.array(field, dtype=np.float64)
+    found["pins"] = np.array(float(pinned_sites(simulation).sum()) or np.nan)
     found |= {"heat_pulse": np.array(np.nan), "field_pulse": np.full(3, np.nan)}
     found |= {"heat_pulse_sites": np.array(np.nan), "field_pulse_sites": np.array(np.nan)}
     for pulse in acting_pulses(simulation, since):

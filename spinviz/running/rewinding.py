@@ -12,6 +12,7 @@ from typing import Any
 from spinviz.running.schedules import Running, Schedule
 from spinviz.running.stepping import Stepping
 from spinviz.running.timeline import Entry, Undo
+from spinviz.running.tools import Edit
 
 Build = Callable[[dict[str, Any]], Any]
 Change = Callable[[Any], Any]
@@ -53,6 +54,8 @@ class Rewinding(Stepping):
             self._end_plan()
             self._back_to(base.state.step)
         self.simulation = candidate
+        if isinstance(change, Edit) and self._recording is not None:
+            self._recording.note(change.word)
         if candidate is not base:
             self.timeline.keep(candidate)
         self._set(changed=self._status.changed + 1, message="")

@@ -7,11 +7,11 @@ against the dynamics, not against the hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
-from engine import Simulation, SumForce
+from engine import Lattice, Simulation, SumForce
 from engine.dynamics import FieldPulse, HeatedDynamics, PinnedDynamics
 from engine.edits import disc, dragged, flipped, painted, with_skyrmion
 from spinviz.running.changes import PULSE, inner_dynamics, modifications, pinned_sites
@@ -20,28 +20,35 @@ Change = Callable[[Simulation], Simulation]
 LONGEST_PULSE = 1_000_000  # steps
 
 
-def insert_skyrmion(site: int, vorticity: int = 1, helicity: float = 0.0, radius: float = 4.0) -> Change:
+@dataclass(frozen=True)
+class Edit:
+    """A :data:`Change` of the spins by hand: ``turned(spin, lattice)`` are the new ones; recordings tell the ``word``."""
+
+    word: str
+    turned: Callable[[torch.Tensor, Lattice], torch.Tensor]
+
+    def __call__(self, present: Simulation) -> Simulation:
+        return replace(present, state=present.state.with_spin(self.turned(present.state.spin, present.lattice)))
+
+
+def insert_skyrmion(site: int, vorticity: int = 1, helicity: float = 0.0, radius: float = 4.0) -> Edit:
     """One skyrmion more at ``site``; the charge changes by -vorticity in a magnet that points up (see engine.edits)."""
-    return lambda present: _with_spin(
-        present, with_skyrmion(present.state.spin, present.lattice, site, vorticity, helicity, radius)
-    )
+    return Edit("skyrmion", lambda spin, lattice: with_skyrmion(spin, lattice, site, vorticity, helicity, radius))
 
 
-def flip(site: int, radius: float) -> Change:
+def flip(site: int, radius: float) -> Edit:
     """Reverse all spins within ``radius`` of ``site``."""
-    return lambda present: _with_spin(present, flipped(present.state.spin, disc(present.lattice, site, radius)))
+    return Edit("flip", lambda spin, lattice: flipped(spin, disc(lattice, site, radius)))
 
 
-def paint(site: int, radius: float, direction: Sequence[float]) -> Change:
+def paint(site: int, radius: float, direction: Sequence[float]) -> Edit:
     """Turn all spins within ``radius`` of ``site`` along ``direction``."""
-    return lambda present: _with_spin(
-        present, painted(present.state.spin, disc(present.lattice, site, radius), direction)
-    )
+    return Edit("paint", lambda spin, lattice: painted(spin, disc(lattice, site, radius), direction))
 
 
-def drag(site: int, to: int, radius: float) -> Change:
+def drag(site: int, to: int, radius: float) -> Edit:
     """Move the texture within ``radius`` of ``site`` so that its centre comes to ``to``."""
-    return lambda present: _with_spin(present, dragged(present.state.spin, present.lattice, site, to, radius))
+    return Edit("drag", lambda spin, lattice: dragged(spin, lattice, site, to, radius))
 
 
 def pin(site: int, radius: float, on: bool = True) -> Change:
@@ -108,10 +115,6 @@ def returned(present: Simulation, kept: Simulation) -> Simulation:
     return replace(
         present, state=kept.state, dynamics=dynamics, force=present.force if same else SumForce(terms | pulse)
     )
-
-
-def _with_spin(present: Simulation, spin: torch.Tensor) -> Simulation:
-    return replace(present, state=present.state.with_spin(spin))
 
 
 def _with_pins(present: Simulation, pinned: torch.Tensor) -> Simulation:

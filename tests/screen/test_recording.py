@@ -18,10 +18,11 @@ from spinviz.controls import FIELD
 from spinviz.drawing.caption import caption_of, captions_of
 from spinviz.drawing.film import VIEWS, picture_of
 from spinviz.movie import MovieWriter
+from spinviz.pages.parameter_changes import changes_told
 from spinviz.running.changes import built, with_force, with_values
 from spinviz.running.recording import Recording, parameters_of
 from spinviz.running.schedules import field_ramp
-from spinviz.running.tools import field_pulse, heat, pin
+from spinviz.running.tools import drag, field_pulse, flip, heat, insert_skyrmion, paint, pin
 from spinviz.session import Session
 from tests.screen.test_session import wait_for
 
@@ -159,6 +160,38 @@ def test_a_pulse_between_two_frames_is_not_lost(tmp_path: Path) -> None:
         np.testing.assert_array_equal(run.parameter("heat_pulse_sites"), [np.nan, 5, np.nan])
 
 
+def test_what_the_hand_did_is_told_by_the_next_frame(tmp_path: Path) -> None:
+    session = Session(built, CLASSICAL, snapshot, running=False)
+    wait_for(lambda: session.simulation is not None, "it is built")
+    session.act(flip(1, 1.0))  # before the recording: not in the file
+    session.record(recording := Recording(tmp_path, every=2))
+    wait_for(lambda: session.status.recorded == 1, "the beginning is recorded")
+    for change in (paint(3, 1.0, (1, 0, 0)), insert_skyrmion(8, radius=1.0), paint(9, 0.0, (0, 1, 0)), pin(3, 1.0)):
+        session.act(change)
+    session.act(insert_skyrmion(0, radius=100.0))  # refused
+    session.step(4)
+    wait_for(lambda: session.status.recorded == 3, "two frames more")
+    session.act(drag(3, 4, 1.0))
+    session.step(2)
+    wait_for(lambda: session.status.recorded == 4, "the last frame")
+    session.stop()
+    with read_trajectory(recording.path) as run:
+        assert run.parameter("edits").tolist() == ["", "paint, skyrmion", "", "drag"]
+        np.testing.assert_array_equal(run.parameter("pins"), [np.nan, 5, 5, 5])
+        captions = [captions_of(run.settings)(frame) for frame in run]
+        times = np.array([frame.time[0] for frame in run])
+        told = changes_told(times, {name: run.parameter(name) for name in run.parameters})
+    assert (
+        "by hand" not in captions[0] and "by hand: paint, skyrmion" in captions[1] and "5 sites pinned" in captions[3]
+    )
+    parts = (
+        f"pins at t = {times[1]:.4g}",
+        f"paint by hand at t = {times[1]:.4g}",
+        f"drag by hand at t = {times[3]:.4g}",
+    )
+    assert all(part in told for part in parts) and "flip" not in told
+
+
 def test_a_recording_that_does_not_know_pulses_still_opens(tmp_path: Path) -> None:
     present = pulsed(built(CLASSICAL))
     known = {name: value for name, value in parameters_of(present).items() if "pulse" not in name}
@@ -175,10 +208,10 @@ def test_a_recording_that_does_not_know_pulses_still_opens(tmp_path: Path) -> No
 def test_the_caption_says_the_parameters() -> None:
     simulation = engine.preset("heisenberg", 6, force="classical", seed=4, damping=0.125, temperature=0.02)
     words = ("heisenberg", "classical", "α = 0.125", "T = 0.02", "H = (0, 0, 0.289)", "seed 4")
-    for present in (simulation, pin(0, 1.5)(simulation)):
+    for present, pins in ((simulation, ""), (pin(0, 1.5)(simulation), "9 sites pinned   ")):
         text = caption_of(simulation.settings | {"parts": describe(present)})
         assert all(word in text for word in words)
-        assert caption_of(simulation.settings, parameters_of(present)) == text
+        assert caption_of(simulation.settings, parameters_of(present)) == text.replace("seed", f"{pins}seed")
     assert "μ = -3.5" in caption_of({"parts": describe(engine.preset("skyrmion", 6))})
     assert caption_of({}) == ""
 
@@ -186,6 +219,7 @@ def test_the_caption_says_the_parameters() -> None:
 @pytest.mark.parametrize("parameters", [
     {"heat_pulse": "hot"}, {"field_pulse": np.full(3, np.nan), "field_pulse_sites": np.array(3.0)},
     {"temperature": "hot"}, {"temperature": np.ones(3)}, {"field": "up"}, {"field": np.full(3, np.nan)}, {"force": ""},
+    {"pins": np.array(np.nan)}, {"edits": ""}, {"edits": np.array(3.0)},
 ])  # fmt: skip
 def test_what_is_no_parameter_is_left_out(parameters: dict[str, Any]) -> None:
     assert caption_of({}, parameters) == ""
