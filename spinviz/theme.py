@@ -78,6 +78,16 @@ def spin_colours(spin: npt.ArrayLike) -> Colours:
     return np.asarray(np.rint(255 * (lightness[..., None] + chroma[..., None] * weight)), dtype=np.uint8)
 
 
+def spin_wheel(size: tuple[int, int], outside: tuple[int, int, int]) -> Colours:
+    """The key to the colours of spins, (height, width) pixels: +z in the centre, in-plane half way, -z at the rim."""
+    across, up = np.meshgrid(*(np.linspace(-1, 1, n) for n in size[::-1]))
+    radius, angle = np.hypot(across, up), np.arctan2(-up, across)
+    polar = np.pi * np.minimum(radius, 1)
+    wheel = spin_colours(np.stack([np.sin(polar) * np.cos(angle), np.sin(polar) * np.sin(angle), np.cos(polar)], -1))
+    wheel[radius > 1] = outside
+    return wheel
+
+
 def colour_map(stops: tuple[str, ...], levels: int = 256) -> Colours:
     """Table (levels, 3) interpolated between colours "#rrggbb" at equal distances."""
     points = np.array([[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in stops], dtype=float)

@@ -10,7 +10,7 @@ from engine.io.trajectory import read_trajectory
 from spinviz.drawing.raster import TexturePicture
 from spinviz.pages.electron_study import Request, studied
 from spinviz.theme import LINES, chirality_colours
-from spinviz.views.download import lattice_picture
+from spinviz.views.lattice_picture import lattice_picture
 
 HERE = Path(__file__).resolve().parent
 SIZE, SMALL = (640, 300), (300, 180)

@@ -5,7 +5,7 @@
 //           symbol: letter of a value of a triangle}
 //   spin      2 bytes per site, u and v of the unfolded octahedron: hue = in-plane angle, white = +z, black = -z.
 //   triangles 1 signed byte per triangle, 127 times a value in [-1, 1]; sites: the same per site.
-// or {reading: [{name, unit, digits, data}]}, or {snapshot: file name}.
+// or {reading: [{name, unit, digits, data}]}.
 // After every drawn frame {drawn: frame, renderer} goes back to the server, which holds at most two frames in flight.
 
 const MAX_PIXELS = 1.0e6;
@@ -151,7 +151,6 @@ class LatticeMapView {
   // Background and note in the colours of the page.
   dress() {
     const colours = this.model.pages[this.model.theme];
-    this.colours = colours;
     Object.assign(this.note.style, { background: colours.surface, color: colours.text });
     this.frame.style.background = colours.surface;
     this.frame.style.cursor = this.model.tool === "look" ? "grab" : "crosshair";
@@ -215,9 +214,7 @@ class LatticeMapView {
   }
 
   receive(message) {
-    if (message.snapshot !== undefined) {
-      this.snapshot(message.snapshot);
-    } else if (message.reading !== undefined) {
+    if (message.reading !== undefined) {
       this.arrays = message.reading;
       this.controls.read();
     } else {
@@ -243,26 +240,6 @@ class LatticeMapView {
     this.note.style.right = x < 0.5 ? "" : `calc(${100 - 100 * x}% + 14px)`;
     this.note.style.top = y < 0.5 ? `calc(${100 * y}% + 14px)` : "";
     this.note.style.bottom = y < 0.5 ? "" : `calc(${100 - 100 * y}% + 14px)`;
-  }
-
-  // Save the picture as it is seen, with marks, as PNG.
-  snapshot(name) {
-    if (this.last === null) return;
-    this.paint(this.last);
-    const picture = document.createElement("canvas");
-    [picture.width, picture.height] = this.view.size;
-    const context = picture.getContext("2d");
-    context.fillStyle = this.colours.surface;
-    context.fillRect(0, 0, picture.width, picture.height);
-    context.drawImage(this.renderer.canvas, 0, 0);
-    if (this.last.marks?.length) context.drawImage(this.overlay, 0, 0);
-    picture.toBlob((blob) => {
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(blob);
-      link.download = name;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    }, "image/png");
   }
 
   name() {

@@ -123,10 +123,6 @@ class LatticeMap(JSComponent):
         """Call ``callback(hovering)`` when the reader begins or ends to read sites: the time for :meth:`push_reading`."""
         self._on_hover.append(callback)
 
-    def download_png(self, name: str = "texture.png") -> None:
-        """Let the browser save the picture as it is seen now: zoom, arrows, marks."""
-        self._send_msg({"snapshot": name})
-
     def _process_bokeh_event(self, doc: Document, event: Event) -> None:
         """Answers come 30 times a second: they do not go through Panel's busy counter, which costs 10 ms each."""
         with set_curdoc(doc):

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from engine.frame import Frame
 from engine.lattice import Lattice
 from spinviz.drawing.caption import GAP, Caption, said
-from spinviz.theme import PAGE, Colours, spin_colours
+from spinviz.theme import PAGE, Colours, spin_colours, spin_wheel
 
 ARROWS_PER_SIDE = 32
 SMALLEST_ARROW_CELL = 7.0  # pixels
@@ -89,15 +89,8 @@ class TexturePicture:
         return [GAP.join(words), said(self.caption, frame)]
 
     def paint_key(self, size: tuple[int, int]) -> Colours:
-        """The key to the colours, (height, width) pixels: the upper half sphere inside, the lower one outside."""
-        across, up = np.meshgrid(*(np.linspace(-1, 1, n) for n in size[::-1]))
-        radius, angle = np.hypot(across, up), np.arctan2(-up, across)
-        polar = np.pi * np.minimum(radius, 1)
-        wheel = spin_colours(
-            np.stack([np.sin(polar) * np.cos(angle), np.sin(polar) * np.sin(angle), np.cos(polar)], -1)
-        )
-        wheel[radius > 1] = rgb(self._page["background"])
-        return wheel
+        """The key to the colours, (height, width) pixels."""
+        return spin_wheel(size, rgb(self._page["background"]))
 
     def _draw_arrows(self, draw: ImageDraw.ImageDraw, spin: npt.NDArray[np.float32]) -> None:
         """Arrows of the in-plane part, centred on their sites, as long as the in-plane part."""

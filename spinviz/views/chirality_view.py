@@ -15,8 +15,9 @@ from engine.frame import Frame
 from spinviz.components import LatticeMap
 from spinviz.components.picture_tools import PictureTools
 from spinviz.theme import CHIRALITY_MAP, chirality_colours
-from spinviz.views.download import cell_polygons, csv_bytes, lattice_picture
+from spinviz.views.download import csv_bytes
 from spinviz.views.explanations import EXPLANATIONS
+from spinviz.views.lattice_picture import bar_key, cell_polygons, lattice_picture
 from spinviz.views.view import View, map_message, size_text
 
 SHOWN_SHARE = 98.0
@@ -102,6 +103,7 @@ class ChiralityView(View):
             raise ValueError(f"there is no {self.quantity.title} to download yet; wait until something is shown")
         values = self._frame.observables[self.quantity.observable][0]
         if kind != "csv":
-            return lattice_picture(kind, self._frame.lattice, chirality_colours(values, self._limit))
+            key = bar_key(CHIRALITY_MAP, f"−{self._limit:g}", f"+{self._limit:g}", self.quantity.key)
+            return lattice_picture(kind, self._frame.lattice, chirality_colours(values, self._limit), key)
         centre = cell_polygons(self._frame.lattice, triangles=True).mean(axis=1)
         return csv_bytes({"x (a)": centre[:, 0], "y (a)": centre[:, 1], self.quantity.column: values})

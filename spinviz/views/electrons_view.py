@@ -13,8 +13,9 @@ from spinviz.components import LatticeMap
 from spinviz.components.picture_tools import PictureTools
 from spinviz.pages.electron_study import ElectronStudy
 from spinviz.theme import LINES, colour_map
-from spinviz.views.download import cell_polygons, csv_bytes, extent, lattice_picture
+from spinviz.views.download import csv_bytes
 from spinviz.views.explanations import EXPLANATIONS
+from spinviz.views.lattice_picture import bar_key, cell_polygons, extent, lattice_picture
 from spinviz.views.view import MUTED, map_message, plain_figure, size_text
 
 DENSITY_MAP = colour_map(("#081d58", "#225ea8", "#41b6c4", "#c7e9b4", "#ffffd9"))
@@ -86,8 +87,10 @@ class ElectronsView:
             return csv_bytes({"from": bonds[:, 0], "to": bonds[:, 1], "current (t1/hbar)": study.current})
         if kind == "csv":
             return csv_bytes({"site": np.arange(len(study.density)), "electrons": study.density})
-        index = np.rint((_scaled(study.density)[0] + 1) / 2 * (len(DENSITY_MAP) - 1)).astype(np.intp)
-        return lattice_picture(kind, study.lattice, DENSITY_MAP[index])
+        values, low, high = _scaled(study.density)
+        index = np.rint((values + 1) / 2 * (len(DENSITY_MAP) - 1)).astype(np.intp)
+        key = bar_key(DENSITY_MAP, f"{low:.4f}", f"{high:.4f}", "electrons per site")
+        return lattice_picture(kind, study.lattice, DENSITY_MAP[index], key)
 
     def _show_density(self, study: ElectronStudy) -> None:
         values, low, high = _scaled(study.density)

@@ -9,7 +9,8 @@ import numpy as np
 from engine.frame import Frame
 from spinviz.components import LatticeMap
 from spinviz.theme import spin_colours
-from spinviz.views.download import csv_bytes, lattice_picture
+from spinviz.views.download import csv_bytes
+from spinviz.views.lattice_picture import lattice_picture, wheel_key
 from spinviz.views.view import View, map_message, size_text
 
 READ = {"force": ("F", "t₁")}  # observables per site that are read beside the spin, their letter and unit
@@ -18,8 +19,8 @@ READ = {"force": ("F", "t₁")}  # observables per site that are read beside the
 class SpinView(View):
     """The texture, coloured and drawn in the browser from 2 bytes per site.
 
-    ``panel`` is the :class:`spinviz.components.LatticeMap`: it has the tool in hand (``panel.tool``, ``panel.on_pick``),
-    the theme, and ``panel.download_png``.
+    ``panel`` is the :class:`spinviz.components.LatticeMap`: it has the tool in hand (``panel.tool``, ``panel.on_pick``)
+    and the theme.
     """
 
     def __init__(self) -> None:
@@ -65,7 +66,7 @@ class SpinView(View):
             raise ValueError("there is no texture to download yet; wait until something is shown")
         lattice, spin = self._shown.lattice, self._shown.spin[0]
         if kind != "csv":
-            return lattice_picture(kind, lattice, spin_colours(spin))
+            return lattice_picture(kind, lattice, spin_colours(spin), wheel_key())
         columns = {f"{'xyz'[k]} (a)": lattice.positions[:, k] for k in range(lattice.dimension)}
         return csv_bytes({**columns, **{f"S{'xyz'[k]}": spin[:, k] for k in range(3)}})
 
