@@ -16,7 +16,6 @@ is the one place that decides; Electrons.series says which one ran.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,15 +25,15 @@ import torch
 from engine.block_matrix import BlockMatrix
 from engine.electrons import series, truncation
 from engine.electrons.electrons import Electrons, ElectronSolver, SeriesReport
-from engine.electrons.ensemble import Ensemble, grand_potential, occupation, solve_chemical_potential
+from engine.electrons.ensemble import Ensemble
 from engine.electrons.fused import FusedRecursion
 from engine.electrons.probes import Probes, as_probes
+from engine.electrons.quadrature import Quadrature
 from engine.electrons.recursion import Recursion, Scaled, SparseRecursion
 from engine.electrons.triton_recursion import TritonRecursion
 from engine.electrons.twists import check_twists, twist_mesh
 
 PATHS: dict[str, type[Recursion]] = {room.path: room for room in (FusedRecursion, TritonRecursion, SparseRecursion)}
-GRID_FACTOR = 4  # quadrature points per moment
 MOMENT_SLACK = 1e-3
 
 
@@ -46,8 +45,7 @@ class _Problem(NamedTuple):
     twist: torch.Tensor
     draw: torch.Tensor
     phases: torch.Tensor
-    centre: float
-    half_width: float
+    quadrature: Quadrature
     columns: int
     step: int
     path: type[Recursion]
@@ -130,13 +128,16 @@ class KernelPolynomial(ElectronSolver):
                 running = self._recursion(problem, chunk)
                 moments[chunk.groups] += running.moments
         mu = self._chemical_potential(problem, moments, ensemble)
-        coefficients = self._coefficients(problem, ensemble.temperature, mu)
+        coefficients = problem.quadrature.coefficients(mu, ensemble.temperature)[problem.replica]
         if ensemble.filling is not None:
             onsite, _ = self._gradient(problem, chunks, coefficients, running=running if len(chunks) == 1 else None)
         else:
             onsite, _ = self._gradient(problem, chunks, coefficients, moments=moments)
         _check_window(problem, moments)
-        energies, number = self._energies(problem, moments, mu, ensemble)
+        averaged = self._averaged(problem, moments)
+        energies, number = problem.quadrature.grand_potential(averaged, mu, ensemble.temperature)
+        if ensemble.filling is not None:
+            energies = energies + (mu * ensemble.filling * matrix.size)[:, None]
         replicas = matrix.replicas
         onsite = onsite.view(replicas, -1, self.family.draws, *onsite.shape[1:]).mean(1)
 
@@ -144,7 +145,7 @@ class KernelPolynomial(ElectronSolver):
             return self._bonds(problem, coefficients)
 
         def spectrum(points: torch.Tensor, broadening: float) -> torch.Tensor:
-            return self._density_of_states(problem, moments.view(replicas, -1, moments.shape[1]).mean(1), points)
+            return problem.quadrature.density_of_states(averaged.mean(1), points) / matrix.lattice.sites
 
         return Electrons(
             energies.mean(1), number, mu, onsite.mean(1), bonds, spectrum, problem.matrix,
@@ -169,8 +170,11 @@ class KernelPolynomial(ElectronSolver):
         moments = truncation.moments_for(
             self.tolerance, self.moments, ensemble.temperature if plain else 0.0, mu - centre, half_width
         )
+        factors = torch.zeros(moments + moments % 2, dtype=torch.float64, device=device)  # as many as two per step
+        kernel = "jackson" if ensemble.temperature == 0 else self.kernel
+        factors[:moments] = series.damping_factors(kernel, moments, device)
         return _Problem(
-            matrix, replica, twist, draw, phases, centre, half_width,
+            matrix, replica, twist, draw, phases, Quadrature(centre, half_width, factors),
             self.family.columns(matrix.lattice, matrix.components), step, chosen_path(matrix, self.path), moments,
         )  # fmt: skip
 
@@ -204,7 +208,8 @@ class KernelPolynomial(ElectronSolver):
             for twist, draw in dict.fromkeys(keys)
         }
         replica, twist = problem.replica[chunk.groups], problem.twist[chunk.groups]
-        scaled = Scaled(matrix, replica, twist, problem.phases, problem.centre, problem.half_width)
+        window = problem.quadrature.centre, problem.quadrature.half_width
+        scaled = Scaled(matrix, replica, twist, problem.phases, *window)
         return problem.path(scaled, [drawn[key] for key in keys], problem.order)
 
     def _gradient(
@@ -236,75 +241,31 @@ class KernelPolynomial(ElectronSolver):
         phased = bonds * problem.phases[problem.twist].conj()[..., None, None]
         return phased.unflatten(0, (problem.matrix.replicas, -1)).mean(1)
 
-    def _factors(self, problem: _Problem, temperature: float, device: torch.device) -> torch.Tensor:
-        """Damping factors for 2 order coefficients; those beyond ``moments`` are zero."""
-        kernel = "jackson" if temperature == 0 else self.kernel
-        factors = torch.zeros(2 * problem.order, dtype=torch.float64, device=device)
-        factors[: problem.moments] = series.damping_factors(kernel, problem.moments, device)
-        return factors
-
-    def _grid(self, problem: _Problem) -> torch.Tensor:
-        points = series.grid(GRID_FACTOR * 2 * problem.order, problem.matrix.onsite.device)
-        return problem.half_width * points + problem.centre
-
-    def _coefficients(self, problem: _Problem, temperature: float, mu: torch.Tensor) -> torch.Tensor:
-        """c_m of Omega for every group, (G, 2 order)."""
-        energies = self._grid(problem)
-        values = grand_potential(energies[None] - mu[:, None], temperature)
-        factors = self._factors(problem, temperature, mu.device)
-        return (series.coefficients(values, 2 * problem.order) * factors)[problem.replica]
-
-    def _weights(self, problem: _Problem, moments: torch.Tensor, temperature: float) -> torch.Tensor:
-        """Quadrature weights of the spectrum on the grid, (B, draws, P), averaged over twists."""
-        points = GRID_FACTOR * 2 * problem.order
-        weights = series.weights(moments * self._factors(problem, temperature, moments.device), points)
-        return weights.view(problem.matrix.replicas, -1, self.family.draws, points).mean(1)
+    def _averaged(self, problem: _Problem, moments: torch.Tensor) -> torch.Tensor:
+        """Moments of every draw, averaged over twists, (B, draws, 2 order)."""
+        return moments.view(problem.matrix.replicas, -1, self.family.draws, moments.shape[1]).mean(1)
 
     def _chemical_potential(self, problem: _Problem, moments: torch.Tensor, ensemble: Ensemble) -> torch.Tensor:
         """mu (B,), given or found from the moments."""
-        replicas = problem.matrix.replicas
         if ensemble.filling is None:
             assert ensemble.chemical_potential is not None
-            return moments.new_full((replicas,), ensemble.chemical_potential)
-        weights = self._weights(problem, moments, ensemble.temperature).mean(1)
-        target = moments.new_full((replicas,), ensemble.filling * problem.matrix.size)
-        levels = self._grid(problem).expand(replicas, -1)
-        return solve_chemical_potential(levels, weights, target, ensemble.temperature)
-
-    def _energies(
-        self, problem: _Problem, moments: torch.Tensor, mu: torch.Tensor, ensemble: Ensemble
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Energies (B, draws) and number (B,)."""
-        weights = self._weights(problem, moments, ensemble.temperature)
-        shifted = (self._grid(problem)[None] - mu[:, None])[:, None]
-        energies = (weights * grand_potential(shifted, ensemble.temperature)).sum(2)
-        number = (weights.mean(1) * occupation(shifted[:, 0], ensemble.temperature)).sum(1)
-        if ensemble.filling is not None:
-            energies = energies + (mu * ensemble.filling * problem.matrix.size)[:, None]
-        return energies, number
+            return moments.new_full((problem.matrix.replicas,), ensemble.chemical_potential)
+        mean = self._averaged(problem, moments).mean(1)
+        number = ensemble.filling * problem.matrix.size
+        return problem.quadrature.chemical_potential(mean, number, ensemble.temperature)
 
     def _report(self, problem: _Problem, chunks: list[_Chunk], temperature: float, mu: torch.Tensor) -> SeriesReport:
         vector = problem.matrix.size * problem.matrix.onsite.element_size()
         widest = max((c.groups.stop - c.groups.start) * (c.columns.stop - c.columns.start) for c in chunks)
-        window = problem.centre - problem.half_width, problem.centre + problem.half_width
+        centre, half_width = problem.quadrature.centre, problem.quadrature.half_width
         error = None
         if self.kernel is None and temperature > 0:
-            distance = float((mu - problem.centre).abs().amin())
-            error = truncation.truncation_error(problem.moments, temperature, distance, problem.half_width)
+            distance = float((mu - centre).abs().amin())
+            error = truncation.truncation_error(problem.moments, temperature, distance, half_width)
+        window = centre - half_width, centre + half_width
         return SeriesReport(
             problem.path.path, problem.moments, window, int(problem.path.vectors * widest * vector), error
         )
-
-    def _density_of_states(self, problem: _Problem, moments: torch.Tensor, energies: torch.Tensor) -> torch.Tensor:
-        x = (energies - problem.centre) / problem.half_width
-        inside = x.abs() < 1
-        angle = torch.arccos(torch.where(inside, x, torch.zeros_like(x)))
-        orders = torch.arange(moments.shape[1], dtype=torch.float64, device=moments.device)
-        factors = 2 * series.jackson(moments.shape[1], moments.device)
-        factors[0] /= 2
-        total = (moments * factors) @ torch.cos(orders[:, None] * angle[None, :])
-        density = total / (math.pi * problem.half_width * torch.sin(angle) * problem.matrix.lattice.sites)
-        return torch.where(inside, density, torch.zeros_like(density))
 
 
 def chosen_path(matrix: BlockMatrix, path: str | None = None) -> type[Recursion]:
@@ -329,7 +290,8 @@ def _check_window(problem: _Problem, moments: torch.Tensor) -> None:
     """|mu_m| <= mu_0 holds for any spectrum inside the window; outside, the recursion grows exponentially."""
     worst = float((moments.abs().amax(1) / moments[:, 0].clamp(min=1e-300)).amax())
     if not worst <= 1 + MOMENT_SLACK:
-        low, high = problem.centre - problem.half_width, problem.centre + problem.half_width
+        centre, half_width = problem.quadrature.centre, problem.quadrature.half_width
+        low, high = centre - half_width, centre + half_width
         safe = series.spectral_bounds(problem.matrix)
         raise ValueError(
             f"the spectrum exceeds the window ({low:.4g}, {high:.4g}): moments grew to {worst:.3g} of their bound; "
