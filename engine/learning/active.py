@@ -30,8 +30,9 @@ from engine.lattice import Lattice
 from engine.learning.dataset import Records, append, labelled, opened, read
 from engine.learning.force import LearnedForce
 from engine.learning.network import Network, field_and_energy, transverse
+from engine.learning.run import FREE_OPTIONS, TrainingOptions
 from engine.learning.sampling import SNAPSHOT_STEPS, Block, Configuration, Shape, Source, configurations
-from engine.learning.train import FREE_OPTIONS, TrainingOptions, epsilon, joined, split, train
+from engine.learning.train import epsilon, joined, split, train
 from engine.learning.weights import read_network, save_network
 
 LABELS = "labels.h5"

@@ -23,11 +23,12 @@ from engine.learning.dataset import Records
 from engine.learning.evaluate import compare, random_spins, receptive_field, report, speed, symmetry_errors
 from engine.learning.force import LearnedForce
 from engine.learning.network import LATTICES, Network
+from engine.learning.run import TrainingOptions, history
 from engine.learning.sampling import Shape, plan
-from engine.learning.train import TrainingOptions, history, initial_network, joined, load, split
+from engine.learning.train import initial_network, joined, load, split
 from engine.learning.train import train as training
 from engine.learning.trajectories import energy_drift, same_starts
-from engine.learning.weights import ENDING, find, read_network, save_network
+from engine.learning.weights import ENDING, find, network_name, read_network, save_network
 from engine.presets import PRESETS, electrons_of, network_configuration, source
 from spinviz.commands.headless import asked_to_stop
 from spinviz.commands.learning_plots import evaluation_plots, sparkline, training_curve
@@ -85,16 +86,35 @@ def train(arguments: Namespace) -> int:
     given = {name: value for name in OPTIONS if (value := getattr(arguments, name, None)) is not None}
     options = TrainingOptions(**given)
     potential = _mean_chemical_potential(arguments.data)
-    configuration = network_configuration(arguments.preset, arguments.network, dict(arguments.set), potential)
-    if arguments.active:
-        return _train_actively(groups, settings, options, configuration, arguments, out)
-    network = initial_network(arguments.network, configuration, arguments.seed)
+    before: dict[str, Any] = {}
+    if arguments.begin_with:
+        network, before = _begun_with(arguments)
+    else:
+        configuration = network_configuration(arguments.preset, arguments.network, dict(arguments.set), potential)
+        if arguments.active:
+            return _train_actively(groups, settings, options, configuration, arguments, out)
+        network = initial_network(arguments.network, configuration, arguments.seed)
     checkpoint = out.with_suffix(f".checkpoint{ENDING}")
     if not _trained(network, groups, options, checkpoint, arguments, out.with_suffix(".png")):
         print(f"spinviz: interrupted; the same command goes on from {checkpoint}", file=sys.stderr)
         return 130
-    _publish(out, network, _card(network, groups, settings, options, arguments))
+    _publish(out, network, {**_card(network, groups, settings, options, arguments), **before})
     return 0
+
+
+def _begun_with(arguments: Namespace) -> tuple[Network, dict[str, Any]]:
+    """The network of --begin-with and, for the card of what it becomes, how it was made. Raises ValueError where it is
+    of another preset, or another network is asked for."""
+    network, card = read_network(find(arguments.begin_with))
+    if card["preset"] != arguments.preset:
+        raise ValueError(f"{arguments.begin_with} was trained for {card['preset']!r}, not for {arguments.preset!r}")
+    if arguments.set or arguments.active or network_name(network) != arguments.network:
+        raise ValueError(
+            f"{arguments.begin_with} is a network {network_name(network)!r} of its own configuration: give --network "
+            f"{network_name(network)} and neither --set nor --active, or leave --begin-with out"
+        )
+    told = ("command", "data", "records", "training", "begun_with")
+    return network, {"begun_with": {name: card[name] for name in told if name in card}}
 
 
 def _publish(out: Path, network: Network, card: dict[str, Any]) -> None:
@@ -200,7 +220,7 @@ def _trained(
     curve: Path,
 ) -> bool:  # fmt: skip
     """Train with a progress bar, a line of the error and a picture of the curve; False when interrupted."""
-    steps = training(network, groups, options, checkpoint, arguments.seed)
+    steps = training(network, groups, options, checkpoint, arguments.seed, fresh=not arguments.begin_with)
     validations = [row[2] for row in history(checkpoint)] if checkpoint.exists() else []
     last = validations[-1] if validations else None
     bar = tqdm(total=options.steps, desc=f"train {arguments.network}", unit="step", file=sys.stderr)

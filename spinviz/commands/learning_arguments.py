@@ -128,6 +128,7 @@ def add_train(commands: Any) -> None:
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--set", type=setting, action="append", default=[], metavar="KEY=VALUE",
                        help="configuration of the network, values in JSON; may be repeated")  # fmt: skip
+    train.add_argument("--begin-with", metavar="NAME|FILE", help="train this network on, instead of a new one")
     train.add_argument("--active", action="store_true", help="then label what an ensemble disputes and train on")
     train.add_argument("--rounds", type=int, default=3, metavar="R", help="of labelling, with --active (3)")
     train.add_argument("--per-round", type=int, default=50, metavar="K", help="records, with --active (50)")

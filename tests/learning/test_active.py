@@ -14,8 +14,9 @@ from engine import ClassicalForce, ForceProvider, HeisenbergModel, Lattice, Resp
 from engine.learning.active import LABELS, ActiveOptions, disagreement, learn_actively, rounds
 from engine.learning.dataset import Records, read
 from engine.learning.network import Network
+from engine.learning.run import TrainingOptions
 from engine.learning.sampling import Source
-from engine.learning.train import TrainingOptions, epsilon, initial_network
+from engine.learning.train import epsilon, initial_network
 from engine.learning.weights import read_network
 from spinviz.cli import main
 from tests.tolerances import ACTIVE_GAIN

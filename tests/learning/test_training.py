@@ -15,8 +15,9 @@ from engine.learning.active import disagreement, most_disputed
 from engine.learning.dataset import Records, read
 from engine.learning.evaluate import compare, receptive_field, report, symmetry_errors
 from engine.learning.network import Network
+from engine.learning.run import TrainingOptions, turned
 from engine.learning.sampling import Source
-from engine.learning.train import TrainingOptions, epsilon, initial_network, split, train, turned
+from engine.learning.train import epsilon, initial_network, split, train
 from engine.learning.weights import read_network
 from spinviz.cli import main
 from spinviz.commands.learning_plots import sparkline
@@ -82,6 +83,19 @@ def test_the_checkpoint_of_another_training_is_refused(groups: list[Records], tm
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(ValueError, match="is not a checkpoint of a training"):
         next(train(tiny(), groups, OPTIONS, path))
+
+
+def test_a_training_that_begins_with_given_weights(groups: list[Records], tmp_path: Path) -> None:
+    """Its first error is theirs; an interrupted one does not go on from another beginning."""
+    before, path = tiny(), tmp_path / "training.safetensors"
+    list(train(before, groups, TrainingOptions(steps=60, batch=8, rate=0.02, warm_up=10, decay=0.9)))
+    still = TrainingOptions(steps=1, batch=4, rate=1e-9)
+    after = tiny()
+    after.load_state_dict(before.state_dict())
+    last = list(train(after, groups, still, path, fresh=False))[-1]
+    assert last.validation == pytest.approx(epsilon(before, split(groups)[1]), rel=1e-4)  # single precision
+    with pytest.raises(ValueError, match="belongs to a training with other first weights"):
+        next(train(tiny(), groups, still, path, fresh=False))
 
 
 def test_torque_networks_learn_too(groups: list[Records]) -> None:
@@ -179,7 +193,16 @@ def test_from_data_to_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     active = "dataset skyrmion --size 6 --twists 1 --count 1 --candidates 6 --seed 7 --out more.h5 --from"
     assert main([*active.split(), "net0.safetensors,net1.safetensors"]) == 0
     assert "disagreement" in read("more.h5")[0][0].origin[0]
+    further = "train skyrmion --network ecnn --data data.h5 --steps 2 --batch 2 --begin-with net0.safetensors --out"
+    assert main([*further.split(), "further.safetensors"]) == 0
+    parent = read_network("further.safetensors")[1]["begun_with"]
+    assert parent["training"]["steps"] == 4 and parent["records"] == card["records"]
     capsys.readouterr()
+    for wrong in (["--set", "channels=3"], ["--network", "bp"], ["--active"]):
+        assert main([*further.split(), "no.safetensors", *wrong]) == 2
+        assert "is a network 'ecnn' of its own configuration" in capsys.readouterr().err
+    assert main([*further.replace("net0.safetensors", "double_exchange/best").split(), "no.safetensors"]) == 2
+    assert "was trained for 'double_exchange', not for 'skyrmion'" in capsys.readouterr().err
     with h5py.File("data.h5", "a") as file:
         file["6x6/force"][3, 1, 2] = math.nan
     assert main([*train_it, "bad.safetensors"]) == 2
