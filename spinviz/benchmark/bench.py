@@ -8,12 +8,14 @@ on random spins, against exact forces of the same electrons: of the same periodi
 that makes it at least 48 sites long for learned forces (which were trained on such labels). The floor of a force is the
 longer of operations / peak rate and bytes / bandwidth, both peaks measured at the start: a float32 matrix product and a
 copy. It is compared with the seconds of work: on the CPU processor seconds per thread, on a GPU the time. Bytes are those
-that no implementation can avoid moving. Operations: spinviz.benchmark.rows.
+that no implementation can avoid moving. Operations: spinviz.benchmark.rows. "kpm-triton" is "kpm-coloured" by GPU kernels:
+a row of GPUs only.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import subprocess
@@ -33,6 +35,7 @@ FIELDS = (
     "error", "reference", "peak_memory_MiB", "operations", "bytes", "floor_seconds", "fraction_of_floor", "skipped",
 )  # fmt: skip
 SOLVERS = ("ed", "poles", "kpm", "kpm-coloured", "published")
+GPU_SOLVERS = ("kpm-triton",)
 GEMM, COPY = 1536, 2**25  # rows of the matrix product, numbers of the copy
 
 
@@ -62,13 +65,25 @@ class Machine:
 def methods_of(name: str) -> tuple[str, ...]:
     """All that a preset can be measured with."""
     chosen = PRESETS[name]
-    electronic = SOLVERS if chosen.coupling else ()
+    electronic = SOLVERS + GPU_SOLVERS if chosen.coupling else ()
     classical = ("classical",) if chosen.exchange or chosen.stand_in else ()
     return (*electronic, *classical, *learned_forces(name))
 
 
+def refusal(method: str, device: str) -> str | None:
+    """What a method lacks to run on a device, or None."""
+    if method in GPU_SOLVERS and device == "cpu":
+        return f"method {method!r} needs a CUDA GPU, got device 'cpu'; use --devices cuda, or kpm-coloured on the CPU"
+    if method in GPU_SOLVERS and importlib.util.find_spec("triton") is None:
+        return f"method {method!r} needs Triton, which is not installed; install triton>=3.1, or use kpm-coloured"
+    return None
+
+
 def check(plan: Plan) -> Plan:
-    """The plan with its methods spelled out. Raises ValueError for what is not there, saying what is."""
+    """The plan with its methods spelled out: those asked for, or all that can run on one of the devices.
+
+    Raises ValueError for what is not there or cannot run, saying what can.
+    """
     if plan.preset not in PRESETS:
         raise ValueError(f"unknown preset {plan.preset!r}; choose from {', '.join(PRESETS)}")
     known = methods_of(plan.preset)
@@ -84,7 +99,11 @@ def check(plan: Plan) -> Plan:
                 f"device {name!r} is not there: {name} needs {int(name.partition(':')[2] or 0) + 1} CUDA GPU(s), "
                 f"{count} found; use --devices cpu"
             )
-    return dataclasses.replace(plan, methods=plan.methods or known)
+    missing = [lack for method in plan.methods for name in plan.devices if (lack := refusal(method, name))]
+    if missing:
+        raise ValueError(missing[0])
+    everywhere = tuple(method for method in known if any(refusal(method, name) is None for name in plan.devices))
+    return dataclasses.replace(plan, methods=plan.methods or everywhere)
 
 
 def bench(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
@@ -96,7 +115,8 @@ def bench(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
             f"{name}: {found.operations / 1e9:.0f} Gflop/s in float32 products, {found.bandwidth / 1e9:.1f} GB/s copied"
         )
     rows: list[dict[str, Any]] = []
-    total = len(plan.devices) * len(plan.sizes) * len(plan.methods)
+    methods = {name: [method for method in plan.methods if refusal(method, name) is None] for name in plan.devices}
+    total = len(plan.sizes) * sum(map(len, methods.values()))
     with tempfile.TemporaryDirectory() as folder:
         for device in plan.devices:
             for size in plan.sizes:
@@ -104,7 +124,7 @@ def bench(plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
                 request = {"plan": dataclasses.asdict(plan), "size": size, "device": device, "folder": folder,
                            "machine": dataclasses.asdict(peaks[device])}  # fmt: skip
                 _in_own_process(request | {"method": "reference"})
-                for method in plan.methods:
+                for method in methods[device]:
                     say(f"{len(rows) + 1} of {total}: {method}, size {size}, {device}")
                     rows.append(_in_own_process(request | {"method": method}))
                     say(_summary(rows[-1]))

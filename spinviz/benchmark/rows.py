@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.electrons import ExactDiagonalization, KernelPolynomial
+from engine.electrons import ElectronSolver, ExactDiagonalization, KernelPolynomial
 from engine.electrons.dissection import dissect
 from engine.electrons.poles import PoleExpansion
 from engine.electrons.rational import fermi_poles
@@ -33,7 +33,7 @@ from engine.learning.force import LearnedForce
 from engine.presets import PRESETS, preset
 from engine.simulation import Simulation
 from engine.state import SpinState
-from spinviz.benchmark.bench import SOLVERS, Machine, Plan, clock, row
+from spinviz.benchmark.bench import GPU_SOLVERS, SOLVERS, Machine, Plan, clock, row
 from spinviz.benchmark.published_kpm import published_force
 
 POLE_TOLERANCE = 1e-3
@@ -86,16 +86,23 @@ def prepared(plan: Plan, method: str, size: int, device: str) -> tuple[Simulatio
     """The simulation, and its force without exchange and field (the classical force: with them)."""
     kpm = {"force": "kpm", "moments": plan.moments, "texture": "random", "device": device}
     if method == "poles":
-        simulation = preset(plan.preset, size, **kpm)
-        electrons = dataclasses.replace(_electrons(simulation), solver=PoleExpansion(POLE_TOLERANCE))
-        simulation = dataclasses.replace(simulation, force=SumForce(_terms(simulation) | {"electrons": electrons}))
+        simulation = _solved_by(PoleExpansion(POLE_TOLERANCE), preset(plan.preset, size, **kpm))
     elif method == "kpm":
         simulation = preset(plan.preset, size, **kpm, probes="identity")
     elif method in ("kpm-coloured", "published"):
         simulation = preset(plan.preset, size, **kpm, probes=plan.probes)
+    elif method in GPU_SOLVERS:
+        solver = KernelPolynomial(plan.moments, plan.probes, path="triton")
+        simulation = _solved_by(solver, preset(plan.preset, size, **kpm))
     else:
         simulation = preset(plan.preset, size, force=method, texture="random", device=device)
     return simulation, _terms(simulation).get("electrons", simulation.force)
+
+
+def _solved_by(solver: ElectronSolver, simulation: Simulation) -> Simulation:
+    """The simulation with another solver for its electrons."""
+    electrons = dataclasses.replace(_electrons(simulation), solver=solver)
+    return dataclasses.replace(simulation, force=SumForce(_terms(simulation) | {"electrons": electrons}))
 
 
 def _terms(simulation: Simulation) -> dict[str, ForceProvider]:
@@ -189,7 +196,7 @@ def _error(field: torch.Tensor, spin: torch.Tensor, method: str, folder: Path) -
     if method == "classical":
         return None, "a model of its own"
     with np.load(folder / "reference.npz") as file:
-        name = "plain" if method in SOLVERS else "twisted"
+        name = "plain" if method in SOLVERS + GPU_SOLVERS else "twisted"
         if name not in file:
             return None, str(file[f"{name}_said"])
         exact, said = torch.from_numpy(file[name]), str(file[f"{name}_said"])

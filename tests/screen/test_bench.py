@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import engine
 from spinviz.benchmark import bench
 from spinviz.benchmark import rows as bench_rows
 from spinviz.cli import main
@@ -72,6 +73,18 @@ def test_what_takes_too_long_or_too_much_memory_is_refused(tmp_path: Path, monke
     assert tuple(slow) == bench.FIELDS
 
 
+def test_gpu_kernels_are_measured_on_gpus_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "kpm-triton" in bench.methods_of("skyrmion") and "kpm-triton" not in bench.methods_of("heisenberg")
+    assert "kpm-triton" not in bench.check(bench.Plan()).methods  # not asked for: left out
+    assert "not on a GPU; use path=" in row("kpm-triton", tmp_path)["skipped"]
+    _, force = bench_rows.prepared(bench.Plan(probes=16), "kpm-triton", 6, "cpu")
+    assert force.solver.path == "triton" and force.solver.probes == engine.Coloured(16)
+    monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: None)
+    assert "needs Triton, which is not installed" in bench.refusal("kpm-triton", "cuda:1")
+    monkeypatch.setattr(bench.importlib.util, "find_spec", lambda name: name)
+    assert bench.refusal("kpm-triton", "cuda") is None and bench.refusal("kpm-coloured", "cpu") is None
+
+
 def test_command_prints_json_and_a_table(capsys: pytest.CaptureFixture) -> None:
     options = ["bench", "--preset", "heisenberg", "--sizes", "6", "--seconds", "0.05"]
     assert main([*options, "--json"]) == 0
@@ -92,6 +105,7 @@ def test_command_prints_json_and_a_table(capsys: pytest.CaptureFixture) -> None:
         (["--devices", "cuda:99"], "device 'cuda:99' is not there"),
         (["--devices", "tpu"], "expected cpu, cuda or cuda:NUMBER"),
         (["--methods", "magic"], "has no method 'magic'; choose from ed, poles"),
+        (["--methods", "kpm-triton"], "needs a CUDA GPU, got device 'cpu'; use --devices cuda"),
         (["--preset", "nothing"], "unknown preset 'nothing'"),
         (["--sizes", "12,x"], "expected whole numbers separated by commas"),
         (["--seconds", "0"], "expected a number of seconds > 0"),
