@@ -59,13 +59,13 @@ class MessageNetwork(Network):
         )  # fmt: skip
         self.channels = channels
         stars = orbits(kind, far)[1:]
-        self.far, self.near = stars, orbits(kind, reach)[1:]
+        self.far = stars
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("offset", torch.zeros((), dtype=torch.float64))
         self.bilinear = nn.Parameter(torch.zeros(len(stars)))
         self.start = nn.Parameter(0.1 * torch.randn(channels))
-        waves = [_waves(kind, star, harmonics) for star in self.near]
-        self.layers = nn.ModuleList(_Layer(waves, channels, width, pooled) for _ in range(layers))
+        near = orbits(kind, reach)[1:]
+        self.layers = nn.ModuleList(_Layer(kind, near, channels, width, harmonics, pooled) for _ in range(layers))
         self.local = nn.Sequential(nn.Linear(channels, width), nn.SiLU(), nn.Linear(width, 1))
         for parameter in self.local[-1].parameters():
             nn.init.zeros_(parameter)  # training begins at the bilinear sum
@@ -87,39 +87,48 @@ class MessageNetwork(Network):
             self.bilinear.copy_(torch.linalg.solve(normal + ridge, right))
 
     def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-        pair = -0.5 * (spin * (self._sums(spin, shape) @ self.bilinear)).sum((1, 2))
-        scalars = self.start.expand(*spin.shape[:2], -1)
-        vectors = spin[..., None].expand(-1, -1, -1, self.channels)
-        neighbours = [self._sites("near", star, n, shape) for n, star in enumerate(self.near)]
+        grid = spin.mT.unflatten(-1, shape)  # sites last, the lattice's axes apart: neighbours are shifts of the whole
+        scalars = self.start[:, None, None].expand(len(spin), -1, *shape)
+        vectors = grid[:, :, None].expand(-1, -1, self.channels, -1, -1)
         for layer in self.layers:
-            scalars, vectors = layer(spin, scalars, vectors, neighbours)
-        return self.scale * (pair + self.local(scalars).sum((1, 2))) + self.offset.to(spin.dtype) * spin.shape[1]
+            scalars, vectors = layer(grid, scalars, vectors)
+        field = self._convolved(grid, torch.einsum("s,skl->kl", self.bilinear, self._shells(shape)))
+        local = self.local(scalars.flatten(2).mT).sum((1, 2)) - 0.5 * (grid * field).sum((1, 2, 3))
+        return self.scale * local + self.offset.to(spin.dtype) * spin.shape[1]
+
+    @staticmethod
+    def _convolved(grid: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(grid) * kernel, s=grid.shape[-2:])
 
     def _sums(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Sum of the spins of every shell around every site (B, N, 3, shells)."""
-        sums = [spin[:, self._sites("far", star, n, shape)].sum(2) for n, star in enumerate(self.far)]
-        return torch.stack(sums, -1)
+        grid = spin.mT.unflatten(-1, shape)
+        return self._convolved(grid[:, :, None], self._shells(shape)).flatten(-2).movedim(-1, 1)
 
-    def _sites(self, name: str, star: np.ndarray, number: int, shape: tuple[int, int]) -> torch.Tensor:
-        """Sites i + d of an orbit, (N, bonds)."""
-        device = self.bilinear.device
-        key = (name, number, tuple(shape), device)
+    def _shells(self, shape: tuple[int, int]) -> torch.Tensor:
+        """Every shell of the bilinear sum in reciprocal space, (shells, L1, L2 // 2 + 1)."""
+        key = (tuple(shape), self.bilinear.device, self.bilinear.dtype)
         if key not in self._tables:
-            n1, n2 = np.divmod(np.arange(shape[0] * shape[1])[:, None], shape[1])
-            sites = ((n1 + star[:, 0]) % shape[0]) * shape[1] + (n2 + star[:, 1]) % shape[1]
+            shells = np.zeros((len(self.far), *shape))
+            for shell, star in zip(shells, self.far, strict=True):
+                np.add.at(shell, tuple((star % shape).T), 1.0)  # small lattices meet a site more than once
             with torch.inference_mode(False):
-                self._tables[key] = torch.from_numpy(sites).to(device)
+                table = torch.fft.rfft2(torch.from_numpy(shells)).real  # shells are even
+                self._tables[key] = table.to(self.bilinear).contiguous()
         return self._tables[key]
 
 
 class _Layer(nn.Module):
     """One round of messages along the bonds of every orbit, then of every site with itself."""
 
-    def __init__(self, waves: Sequence[np.ndarray], channels: int, width: int, pooled: bool) -> None:
+    def __init__(
+        self, kind: str, stars: Sequence[np.ndarray], channels: int, width: int, harmonics: int, pooled: bool
+    ) -> None:
         super().__init__()
-        orbits, self.harmonics, self.pooled = len(waves), waves[0].shape[1] // 2, pooled
-        for number, wave in enumerate(waves):
-            self.register_buffer(f"wave{number}", torch.from_numpy(wave).float(), persistent=False)
+        self.stars, orbits, self.harmonics, self.pooled = stars, len(stars), harmonics, pooled
+        for number, star in enumerate(stars):
+            wave = torch.from_numpy(_waves(kind, star, harmonics)).float()
+            self.register_buffer(f"wave{number}", wave, persistent=False)
         self.own = nn.ModuleList(nn.Linear(channels, width) for _ in range(orbits))
         self.other = nn.ModuleList(nn.Linear(channels, width, bias=False) for _ in range(orbits))
         self.products = nn.ModuleList(nn.Linear(channels + 1, width, bias=False) for _ in range(orbits))
@@ -129,31 +138,53 @@ class _Layer(nn.Module):
         self.site = nn.Sequential(nn.Linear(known, width), nn.SiLU(), nn.Linear(width, 3 * channels))
 
     def forward(
-        self, spin: torch.Tensor, scalars: torch.Tensor, vectors: torch.Tensor, neighbours: Sequence[torch.Tensor]
+        self, spin: torch.Tensor, scalars: torch.Tensor, vectors: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """spin (B, 3, L1, L2), scalars (B, C, L1, L2), vectors (B, 3, C, L1, L2)."""
         told, moved, powers = [], [], []
-        for number, (sites, own, other, products, message) in enumerate(
-            zip(neighbours, self.own, self.other, self.products, self.message, strict=True)
+        for number, (star, own, other, products, message) in enumerate(
+            zip(self.stars, self.own, self.other, self.products, self.message, strict=True)
         ):
-            there = vectors[:, sites]  # (B, N, bonds, 3, C)
-            dots = (vectors[:, :, None] * there).sum(3)
-            angle = (spin[:, :, None] * spin[:, sites]).sum(-1, keepdim=True)
-            hidden = own(scalars)[:, :, None] + other(scalars)[:, sites] + products(torch.cat((dots, angle), -1))
-            a, b = message(nn.functional.silu(hidden)).chunk(2, -1)
+            there = _neighbours(vectors, star)  # (B, 3, C, bonds, L1, L2)
+            dots = (vectors[:, :, :, None] * there).sum(1)
+            angle = (spin[:, :, None] * _neighbours(spin, star)).sum(1, keepdim=True)
+            hidden = _linear(own, scalars)[:, :, None] + _neighbours(_linear(other, scalars), star)
+            hidden = hidden + _linear(products, torch.cat((dots, angle), 1))
+            a, b = _linear(message, nn.functional.silu(hidden)).chunk(2, 1)
             told.append(a.mean(2))
-            carried = b[:, :, :, None] * there
-            moved.append(carried.mean(2))
+            carried = b[:, None] * there
+            moved.append(carried.mean(3))
             if self.harmonics:
-                turning = torch.einsum("bndxc,dw->bnxcw", carried, getattr(self, f"wave{number}"))
-                powers += turning.square().sum(2).unflatten(-1, (-1, 2)).sum(-1).unbind(-1)
+                wave = getattr(self, f"wave{number}").mT
+                turning = wave @ carried.flatten(-2)  # (B, 3, C, 2 harmonics, N)
+                some = turning.square().sum(1).unflatten(2, (-1, 2)).sum(3)
+                powers += some.unflatten(-1, spin.shape[-2:]).unbind(2)
         scalars = scalars + sum(told)
         vectors = vectors + sum(moved)
-        left, right = self.left(vectors), self.right(vectors)
-        inputs = [scalars, (left * right).sum(2), (vectors * spin[..., None]).sum(2), *powers]
-        inputs += [scalars.mean(1, keepdim=True).expand_as(scalars)] if self.pooled else []
-        change, gate, back = self.site(torch.cat(inputs, -1)).chunk(3, -1)
-        vectors = vectors + gate[:, :, None] * right + back[:, :, None] * spin[..., None]
+        left, right = (_mixed(layer.weight, vectors, 2) for layer in (self.left, self.right))
+        inputs = [scalars, (left * right).sum(1), (vectors * spin[:, :, None]).sum(1), *powers]
+        inputs += [scalars.mean((-2, -1), keepdim=True).expand_as(scalars)] if self.pooled else []
+        first, active, last = self.site
+        change, gate, back = _linear(last, active(_linear(first, torch.cat(inputs, 1)))).chunk(3, 1)
+        vectors = vectors + gate[:, None] * right + back[:, None] * spin[:, :, None]
         return scalars + change, vectors
+
+
+def _neighbours(values: torch.Tensor, star: np.ndarray) -> torch.Tensor:
+    """values at i + d for every d of an orbit: (..., L1, L2) -> (..., bonds, L1, L2)."""
+    shifts = [[(-int(d), axis) for d, axis in zip(bond, (-2, -1), strict=True) if d] for bond in star]
+    return torch.stack([values.roll(*zip(*shift, strict=True)) for shift in shifts], -3)
+
+
+def _linear(layer: nn.Linear, values: torch.Tensor) -> torch.Tensor:
+    """A linear layer of channels, (B, C, ...)."""
+    made = _mixed(layer.weight, values, 1)
+    return made if layer.bias is None else made + layer.bias.view(-1, *[1] * (values.dim() - 2))
+
+
+def _mixed(weight: torch.Tensor, values: torch.Tensor, dimension: int) -> torch.Tensor:
+    """weight times ``values`` along a dimension, all that comes after it at once."""
+    return (weight @ values.flatten(dimension + 1)).unflatten(-1, values.shape[dimension + 1 :])
 
 
 def _waves(kind: str, star: np.ndarray, harmonics: int) -> np.ndarray:
