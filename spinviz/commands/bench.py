@@ -40,7 +40,7 @@ def add_bench(commands: Any, count: Callable, names: Callable, device: Callable)
     parser.add_argument("--sizes", type=sizes, default=(12, 24), metavar="L,..", help="linear sizes (12,24)")
     parser.add_argument("--devices", type=devices, default=("cpu",), metavar="NAME,..", help="cpu, cuda, cuda:1 (cpu)")
     parser.add_argument("--methods", type=names, default=(), metavar="A,B",
-                        help="of ed, poles, kpm, kpm-coloured, published, kpm-triton (GPUs), classical, learned forces (all)",
+                        help="of ed, poles, kpm, kpm-coloured, published, kpm-triton (GPUs), classical, learned ones (all)",
     )  # fmt: skip
     parser.add_argument("--seconds", type=seconds, default=2.0, metavar="S", help="spent on each rate (2)")
     parser.add_argument("--limit", type=seconds, default=300.0, metavar="S", help="a row may take at most (300)")
