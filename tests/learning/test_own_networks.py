@@ -133,7 +133,7 @@ def test_batches_and_rebuilding(family: str) -> None:
     field, energy = network.evaluated(spin, SHAPE)
     fields, energies = zip(*(network.evaluated(one[None], SHAPE) for one in spin), strict=True)
     check((torch.cat(fields), torch.cat(energies)), field, energy)
-    again = type(network)(**json.loads(json.dumps(network.configuration))).double()
+    again = type(network)(**json.loads(json.dumps(network.configuration))).double().requires_grad_(False)
     again.load_state_dict(network.state_dict())
     assert torch.equal(again(spin, SHAPE), network(spin, SHAPE))
 

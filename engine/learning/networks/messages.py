@@ -176,8 +176,8 @@ def _neighbours(values: torch.Tensor, star: np.ndarray) -> torch.Tensor:
     return torch.stack([values.roll(*zip(*shift, strict=True)) for shift in shifts], -3)
 
 
-def _linear(layer: nn.Linear, values: torch.Tensor) -> torch.Tensor:
-    """A linear layer of channels, (B, C, ...)."""
+def _linear(layer: Any, values: torch.Tensor) -> torch.Tensor:
+    """A torch.nn.Linear for channels, (B, C, ...)."""
     made = _mixed(layer.weight, values, 1)
     return made if layer.bias is None else made + layer.bias.view(-1, *[1] * (values.dim() - 2))
 
