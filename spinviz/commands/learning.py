@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from engine.dynamics import SemiImplicitLLG
+from engine.learnable import electrons_of, network_configuration, source
 from engine.learning import dataset as data
 from engine.learning.active import LABELS, ActiveOptions, label_disputed, learn_actively
 from engine.learning.active import rounds as active_rounds
@@ -29,7 +30,7 @@ from engine.learning.train import initial_network, joined, load, split
 from engine.learning.train import train as training
 from engine.learning.trajectories import energy_drift, same_starts
 from engine.learning.weights import ENDING, find, network_name, read_network, save_network
-from engine.presets import PRESETS, electrons_of, network_configuration, source
+from engine.presets import PRESETS
 from spinviz.commands.headless import asked_to_stop
 from spinviz.commands.learning_plots import evaluation_plots, sparkline, training_curve
 

@@ -6,9 +6,9 @@ import torch
 
 from engine.forces import ForceProvider
 from engine.lattice import Lattice
+from engine.learnable import source
 from engine.learning.network import Network
 from engine.learning.weights import find, read_network, shipped
-from engine.presets import source
 from engine.state import SpinState
 from engine.textures import perturbed, texture
 

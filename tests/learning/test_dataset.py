@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from engine import ClassicalForce, HeisenbergModel, SpinState, texture
+from engine.learnable import source
 from engine.learning.dataset import Records, label, opened, read
 from engine.learning.sampling import SNAPSHOT_STEPS, Block, Source, configurations, plan
-from engine.presets import source
 from tests import tolerances
 
 MIX = {"random": 0.2, "quench": 0.5, "texture": 0.3}

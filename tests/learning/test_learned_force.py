@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import engine
+from engine.learnable import electrons_of
 from engine.learning import weights
 from engine.learning.force import LearnedForce, load_force
 from engine.learning.networks import CNN, ECNN
 from engine.learning.weights import FORMAT, read_network, save_network
-from engine.presets import electrons_of
 
 CARD = {"preset": "skyrmion", "electrons": electrons_of("skyrmion")}
 STEP = 1e-5

@@ -7,9 +7,9 @@ import json
 import pytest
 
 import engine
+from engine.learnable import source
 from engine.learning.network import transverse
 from engine.learning.weights import shipped
-from engine.presets import source
 from tests.tolerances import (
     DOUBLE_EXCHANGE_ENERGY,
     DOUBLE_EXCHANGE_EPSILON,

@@ -8,6 +8,7 @@ import torch
 
 import engine
 from engine import Lattice, SpinState, random_sites, texture
+from engine.learnable import source
 from engine.learning.dataset import Records
 from engine.learning.descriptors.acsf import SymmetryFunctions
 from engine.learning.evaluate import random_spins, symmetry_errors
@@ -15,7 +16,6 @@ from engine.learning.force import LearnedForce
 from engine.learning.network import Network, field_and_energy
 from engine.learning.sites import separations
 from engine.learning.train import epsilon, initial_network
-from engine.presets import source
 from spinviz.cli import main
 from tests.tolerances import ROUNDING, SITE_EPSILON
 

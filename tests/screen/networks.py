@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
+from engine.learnable import electrons_of
 from engine.learning.networks import ECNN
 from engine.learning.weights import save_network
-from engine.presets import PRESETS, electrons_of
+from engine.presets import PRESETS
 
 FIELD = 0.003
 
