@@ -96,11 +96,25 @@ class Coloured(Probes):
         24 x 24, covariant                92 %      55 %      33 %      17 %       12 %
 
     Tried at 48 x 48 and not kept: conjugate phases for the two components (41, 22 % at 128, 288 columns), one real sign for
-    both (45, 24 %). At 24 x 24 and 128 columns: the mean of two draws 24 % where 288 columns of one give 17 %, so that
-    columns are best spent on a finer colouring; antithetic draws are one. Control variates with the same probes and
-    exactly known answers: half the coupling 11 to 16 %, T = 0.03 in place of 0.01 3 %: most of the noise belongs to the
-    smooth part of the Fermi function, which needs few moments. Estimating that part with more columns, level by level,
-    should halve the error at equal cost by the noise measured of each level; it is not built.
+    both (45, 24 %). At 24 x 24 (assets/error_cost.png has the costs):
+
+        antithetic    R and -R give one and the same estimate, which is quadratic in R. The mean of two independent draws of
+                      128 columns, 24 %, is worse than one of 288, 17 %: columns are best spent on a finer colouring.
+        control       the same probes and an exactly known answer subtracted, 128 columns: RKKY (second order in the coupling)
+                      22 %, half the coupling 14 %, T = 0.03 in place of 0.01 3.5 %. RKKY alone is known for nothing, and
+                      twice the columns do as well. The gradient of a network has no estimate to be subtracted.
+        deflation     levels near mu exactly, the Fermi function at T' from 128 columns: 33, 25, 9 % for T' = 0.03, 0.1,
+                      0.3, the last with all levels within 1.2. The noise belongs to the smooth part. Fewer moments would
+                      pay, if the levels cost nothing; the 110 within 0.4 cost more than all of PoleExpansion.
+        locality      a site's own recursion, cut off at radius r, costs as much as colours 2 r apart. r = 4, 6, 8, 10:
+
+                      error at T = 0.01                115, 47, 85, 48 %      colours 8, 12, 16 apart: 34, 18, 12 %
+                                    0.1                92, 34, 35, 21 %                                25, 12,  8 %
+                                    0.3                31, 11, 4.4, 1.9 %                              10, 2.8, 2.0 %
+
+    Colouring averages the far elements of the density matrix away, cutting off makes them wrong. So none of these is here;
+    what is quiet at low temperature is PoleExpansion. Not built: the smooth part with more columns, level by level, which
+    by the noise measured of each level should halve the error at equal cost.
     """
 
     count: int
