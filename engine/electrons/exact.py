@@ -14,8 +14,8 @@ Precision, symmetry and warm starts, measured on random spins of the preset "sky
                                 first, 1e-3 to 4e-3 after six, since levels (0.02, 0.01 apart) mix. Not done.
     time reversal               turns all spins around: no symmetry of a texture, except h(-theta) = h(theta)* of coplanar
                                 ones, which do not stay coplanar. Not used.
-    particle-hole               e <-> -e, theta <-> -theta on bipartite lattices with nearest neighbours: could halve the twists
-                                of "double_exchange" alone. Not used.
+    particle-hole               e <-> -e, theta <-> -theta on bipartite lattices with nearest neighbours: could halve the
+                                twists of "double_exchange" alone. Not used.
 """
 
 from __future__ import annotations

@@ -100,13 +100,14 @@ class Coloured(Probes):
 
         antithetic    R and -R give one and the same estimate, which is quadratic in R. The mean of two independent draws of
                       128 columns, 24 %, is worse than one of 288, 17 %: columns are best spent on a finer colouring.
-        control       the same probes and an exactly known answer subtracted, 128 columns: RKKY (second order in the coupling)
+        control       the same probes and an exactly known answer subtracted, 128 columns: RKKY (second order in coupling)
                       22 %, half the coupling 14 %, T = 0.03 in place of 0.01 3.5 %. RKKY alone is known for nothing, and
                       twice the columns do as well. The gradient of a network has no estimate to be subtracted.
         deflation     levels near mu exactly, the Fermi function at T' from 128 columns: 33, 25, 9 % for T' = 0.03, 0.1,
                       0.3, the last with all levels within 1.2. The noise belongs to the smooth part. Fewer moments would
-                      pay, if the levels cost nothing; the 110 within 0.4 cost more than all of PoleExpansion.
-        locality      a site's own recursion, cut off at radius r, costs as much as colours 2 r apart. r = 4, 6, 8, 10:
+                      pay if levels cost nothing; diagonalization costs four times what PoleExpansion does.
+        locality      a site's own recursion, cut off at radius r, costs as much as colours 2 r apart. r = 4, 6, 8, 10
+                      (six sites):
 
                       error at T = 0.01                115, 47, 85, 48 %      colours 8, 12, 16 apart: 34, 18, 12 %
                                     0.1                92, 34, 35, 21 %                                25, 12,  8 %

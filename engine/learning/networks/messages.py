@@ -7,7 +7,7 @@ A layer reads every bond (i, j) of a neighbourhood, orbit by orbit under the poi
 
 and then every site by itself, with the products of its own vectors. Two options for the metals that need them:
 ``harmonics`` also keeps the direction phi of the bonds, W_m = mean_j exp(i m phi) b V_j, and gives every site the
-invariants |W_m|^2 of the point group; ``pooled`` gives every site the mean of h over all sites, which is how the
+invariants |W_m|^2 of the point group; ``pooled`` gives every site the means of some h over all sites, which is how the
 chemical potential at fixed filling knows the whole state. After the last layer E = sum_i MLP(h_i), to which the
 bilinear sum over shells, -1/2 sum_ij K_ij S_i.S_j, is added. Made for strong coupling, where an electron's hopping
 between two sites is a non-linear function of the angle between their spins (double exchange, t cos(theta / 2)), so that
@@ -43,7 +43,8 @@ class MessageNetwork(Network):
     ----------
     kind : "triangular" or "square". reach : longest bond of a message. far : longest bond of the bilinear sum.
     channels, layers, width : of scalars and vectors, of messages, of the hidden layers. harmonics : largest m of the
-    directions of bonds. pooled : whether sites know the mean of the scalars.
+    directions of bonds. pooled : of how many scalars the sites know the mean (True: of all). Few records are learned by
+    heart with many.
     """
 
     scale: torch.Tensor
@@ -51,7 +52,7 @@ class MessageNetwork(Network):
 
     def __init__(
         self, kind: str, reach: float = 2.0, far: float = 6.0, channels: int = 16, layers: int = 3, width: int = 32,
-        harmonics: int = 0, pooled: bool = False,
+        harmonics: int = 0, pooled: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(
             kind, reach=reach, far=far, channels=channels, layers=layers, width=width, harmonics=harmonics,
@@ -64,8 +65,11 @@ class MessageNetwork(Network):
         self.register_buffer("offset", torch.zeros((), dtype=torch.float64))
         self.bilinear = nn.Parameter(torch.zeros(len(stars)))
         self.start = nn.Parameter(0.1 * torch.randn(channels))
+        known = channels if pooled is True else int(pooled)
+        if not 0 <= known <= channels:
+            raise ValueError(f"pooled is a number of scalars from 0 to channels = {channels}, got {pooled}")
         near = orbits(kind, reach)[1:]
-        self.layers = nn.ModuleList(_Layer(kind, near, channels, width, harmonics, pooled) for _ in range(layers))
+        self.layers = nn.ModuleList(_Layer(kind, near, channels, width, harmonics, known) for _ in range(layers))
         self.local = nn.Sequential(nn.Linear(channels, width), nn.SiLU(), nn.Linear(width, 1))
         for parameter in self.local[-1].parameters():
             nn.init.zeros_(parameter)  # training begins at the bilinear sum
@@ -122,7 +126,7 @@ class _Layer(nn.Module):
     """One round of messages along the bonds of every orbit, then of every site with itself."""
 
     def __init__(
-        self, kind: str, stars: Sequence[np.ndarray], channels: int, width: int, harmonics: int, pooled: bool
+        self, kind: str, stars: Sequence[np.ndarray], channels: int, width: int, harmonics: int, pooled: int
     ) -> None:
         super().__init__()
         self.stars, orbits, self.harmonics, self.pooled = stars, len(stars), harmonics, pooled
@@ -134,7 +138,7 @@ class _Layer(nn.Module):
         self.products = nn.ModuleList(nn.Linear(channels + 1, width, bias=False) for _ in range(orbits))
         self.message = nn.ModuleList(nn.Linear(width, 2 * channels) for _ in range(orbits))
         self.left, self.right = nn.Linear(channels, channels, bias=False), nn.Linear(channels, channels, bias=False)
-        known = (3 + pooled + orbits * self.harmonics) * channels
+        known = (3 + orbits * self.harmonics) * channels + pooled
         self.site = nn.Sequential(nn.Linear(known, width), nn.SiLU(), nn.Linear(width, 3 * channels))
 
     def forward(
@@ -157,13 +161,15 @@ class _Layer(nn.Module):
             if self.harmonics:
                 wave = getattr(self, f"wave{number}").mT
                 turning = wave @ carried.flatten(-2)  # (B, 3, C, 2 harmonics, N)
-                some = turning.square().sum(1).unflatten(2, (-1, 2)).sum(3)
-                powers += some.unflatten(-1, spin.shape[-2:]).unbind(2)
+                power = turning.square().sum(1).unflatten(2, (-1, 2)).sum(3)
+                powers += power.unflatten(-1, spin.shape[-2:]).unbind(2)
         scalars = scalars + sum(told)
         vectors = vectors + sum(moved)
         left, right = (_mixed(layer.weight, vectors, 2) for layer in (self.left, self.right))
         inputs = [scalars, (left * right).sum(1), (vectors * spin[:, :, None]).sum(1), *powers]
-        inputs += [scalars.mean((-2, -1), keepdim=True).expand_as(scalars)] if self.pooled else []
+        if self.pooled:
+            some = scalars[:, : self.pooled]
+            inputs.append(some.mean((-2, -1), keepdim=True).expand_as(some))
         first, active, last = self.site
         change, gate, back = _linear(last, active(_linear(first, torch.cat(inputs, 1)))).chunk(3, 1)
         vectors = vectors + gate[:, None] * right + back[:, None] * spin[:, :, None]
