@@ -25,7 +25,8 @@ KINDS = ["square", "triangular"]
 ELECTRONS: dict[str, Any] = {"hopping": {1: 1.0, 3: -0.85}, "chemical_potential": -3.5, "temperature": 0.3}
 RINGS: dict[str, Any] = {"radius": 12.0, "short": 2.0, "channels": ((0.3, 2.0),), "fields": 3, "width": 8}
 MESSAGES: dict[str, Any] = {"reach": 1.5, "far": 2.5, "channels": 3, "layers": 2, "width": 6}
-FAMILIES = ["rings", "messages"]
+METALLIC = {**MESSAGES, "harmonics": 2, "pooled": 2}
+FAMILIES = ["rings", "messages", "metallic messages"]
 SHAPE = (5, 6)
 EXACT: dict[str, Any] = {"rtol": tolerances.SYMMETRY, "atol": tolerances.SYMMETRY}
 PAULI = np.array([[[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
@@ -50,9 +51,15 @@ def bare(kind: str) -> RingNetwork:
     return network
 
 
+def untrained(family: str, kind: str) -> Network:
+    if family == "rings":
+        return bare(kind)
+    return MessageNetwork(kind, **(MESSAGES if family == "messages" else METALLIC)).double()
+
+
 def make(family: str, kind: str, seed: int = 3) -> Network:
     """Every weight random, every part of the energy at work."""
-    network = bare(kind) if family == "rings" else MessageNetwork(kind, **MESSAGES).double()
+    network = untrained(family, kind)
     weights = generator(seed)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -197,7 +204,7 @@ def test_initialise_finds_the_linear_part_of_its_own_data(family: str) -> None:
     network = make(family, "triangular")
     for parameter in network.local[-1].parameters():  # type: ignore[index, operator, union-attr]
         parameter.zero_()
-    learned = bare("triangular") if family == "rings" else MessageNetwork("triangular", **MESSAGES).double()
+    learned = untrained(family, "triangular")
     learned.requires_grad_(False).initialise([records(network, (20, 21), 4, 7)])
     new = records(network, (7, 8), 2, 9)
     field, energy = learned.evaluated(new.spin, new.shape)
@@ -379,3 +386,15 @@ def test_basis_is_orthonormal_and_fits_any_torus(kind: str) -> None:
     tables = kernels.wrapped(network.basis, lattice, 12.0)[0]
     torch.testing.assert_close(tables[:, 0, 0].real, network.basis @ sizes, **EXACT)
     torch.testing.assert_close(tables.imag, torch.zeros_like(tables.real), **EXACT)
+
+
+@pytest.mark.parametrize("pooled", [-1, 4])
+def test_a_wrong_number_of_means_is_refused(pooled: int) -> None:
+    with pytest.raises(ValueError, match="from 0 to channels = 3"):
+        MessageNetwork("square", **{**METALLIC, "pooled": pooled})
+
+
+def test_all_scalars_may_be_known_by_their_mean() -> None:
+    """True, as the cards of networks say it, is the number of channels."""
+    one, two = (MessageNetwork("square", **{**METALLIC, "pooled": pooled}) for pooled in (True, 3))
+    assert [p.shape for p in one.parameters()] == [p.shape for p in two.parameters()]

@@ -130,9 +130,9 @@ class _Layer(nn.Module):
     ) -> None:
         super().__init__()
         self.stars, orbits, self.harmonics, self.pooled = stars, len(stars), harmonics, pooled
-        for number, star in enumerate(stars):
-            wave = torch.from_numpy(_waves(kind, star, harmonics)).float()
-            self.register_buffer(f"wave{number}", wave, persistent=False)
+        self._waves: dict[Any, torch.Tensor] = {
+            number: torch.from_numpy(_waves(kind, star, harmonics)) for number, star in enumerate(stars)
+        }
         self.own = nn.ModuleList(nn.Linear(channels, width) for _ in range(orbits))
         self.other = nn.ModuleList(nn.Linear(channels, width, bias=False) for _ in range(orbits))
         self.products = nn.ModuleList(nn.Linear(channels + 1, width, bias=False) for _ in range(orbits))
@@ -159,8 +159,7 @@ class _Layer(nn.Module):
             carried = b[:, None] * there
             moved.append(carried.mean(3))
             if self.harmonics:
-                wave = getattr(self, f"wave{number}").mT
-                turning = wave @ carried.flatten(-2)  # (B, 3, C, 2 harmonics, N)
+                turning = self._wave(number, spin).mT @ carried.flatten(-2)  # (B, 3, C, 2 harmonics, N)
                 power = turning.square().sum(1).unflatten(2, (-1, 2)).sum(3)
                 powers += power.unflatten(-1, spin.shape[-2:]).unbind(2)
         scalars = scalars + sum(told)
@@ -174,6 +173,14 @@ class _Layer(nn.Module):
         change, gate, back = _linear(last, active(_linear(first, torch.cat(inputs, 1)))).chunk(3, 1)
         vectors = vectors + gate[:, None] * right + back[:, None] * spin[:, :, None]
         return scalars + change, vectors
+
+    def _wave(self, number: int, like: torch.Tensor) -> torch.Tensor:
+        """The waves of an orbit with the device and dtype of ``like``, rounded once from double precision."""
+        key = (number, like.device, like.dtype)
+        if key not in self._waves:
+            with torch.inference_mode(False):
+                self._waves[key] = self._waves[number].to(like)
+        return self._waves[key]
 
 
 def _neighbours(values: torch.Tensor, star: np.ndarray) -> torch.Tensor:
