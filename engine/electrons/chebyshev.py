@@ -291,9 +291,4 @@ def _check_window(problem: _Problem, moments: torch.Tensor) -> None:
     worst = float((moments.abs().amax(1) / moments[:, 0].clamp(min=1e-300)).amax())
     if not worst <= 1 + MOMENT_SLACK:
         centre, half_width = problem.quadrature.centre, problem.quadrature.half_width
-        low, high = centre - half_width, centre + half_width
-        safe = series.spectral_bounds(problem.matrix)
-        raise ValueError(
-            f"the spectrum exceeds the window ({low:.4g}, {high:.4g}): moments grew to {worst:.3g} of their bound; "
-            f"use window=None or one that contains {safe}"
-        )
+        raise series.window_error(problem.matrix, centre - half_width, centre + half_width)

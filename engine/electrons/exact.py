@@ -96,7 +96,7 @@ class ExactDiagonalization(ElectronSolver):
         if one + bonds > self.memory:
             raise MemoryError(
                 f"exact diagonalization of {matrix.size} x {matrix.size} matrices with {twists} twists needs "
-                f"{(one + bonds) / 2**30:.1f} GiB, the limit is {self.memory / 2**30:.1f} GiB; "
+                f"{(one + bonds) / 2**30:.3g} GiB, the limit is {self.memory / 2**30:.3g} GiB; "
                 "use a smaller lattice, fewer twists, complex64, KernelPolynomial, or raise memory="
             )
         return max(1, int((self.memory - bonds) // one))

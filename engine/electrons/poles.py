@@ -42,6 +42,7 @@ from engine.electrons.ensemble import Ensemble
 from engine.electrons.probes import RandomPhase
 from engine.electrons.rational import FermiPoles, fermi_poles
 from engine.electrons.resolvent import Resolvent
+from engine.electrons.spectral_moments import Sampling, systems
 from engine.electrons.twists import check_twists, twist_mesh
 
 NEWTON_STEPS = 80  # each is one round of all poles; bisection steps included
@@ -63,8 +64,8 @@ class PoleExpansion(ElectronSolver):
     dtype : torch.complex64 or torch.complex128; default: the partner of the state's dtype.
     memory : bytes for the fronts of the resolvents that are treated at once.
 
-    Raises ValueError for wrong numbers or T = 0 (a step has no finite pole expansion); MemoryError when one resolvent
-    does not fit.
+    Raises ValueError for wrong numbers, T = 0 (a step has no finite pole expansion) or, from solve, a window that does not
+    enclose the spectrum; MemoryError when one resolvent does not fit.
     """
 
     tolerance: float | None = None
@@ -91,6 +92,10 @@ class PoleExpansion(ElectronSolver):
                 "ExactDiagonalization"
             )
         matrix = matrix.to(self.dtype or matrix.onsite.dtype)
+        if self.window is not None:
+            systems(
+                matrix.detach(), Sampling(vectors=1, twists=self.twists, window=self.window)
+            )  # refuses what is outside
         thetas = twist_mesh(self.twists, matrix.lattice.dimension, matrix.onsite.real.dtype, matrix.onsite.device)
         problem = _Problem(self, matrix, matrix.twist_phases(thetas), ensemble.temperature)
         if ensemble.chemical_potential is not None:
@@ -126,8 +131,8 @@ class _Problem:
         self.chunk = solver.memory // one
         if self.chunk < 1:
             raise MemoryError(
-                f"one resolvent of {matrix.lattice.sites} sites needs {one / 2**20:.0f} MiB, the limit is "
-                f"{solver.memory / 2**20:.0f} MiB; raise memory= or use complex64"
+                f"one resolvent of {matrix.lattice.sites} sites needs {one / 2**20:.3g} MiB, the limit is "
+                f"{solver.memory / 2**20:.3g} MiB; raise memory= or use complex64"
             )
 
     def poles(self, mu: torch.Tensor) -> FermiPoles:

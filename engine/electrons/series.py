@@ -99,6 +99,14 @@ def spectral_bounds(matrix: BlockMatrix) -> tuple[float, float]:
     return math.floor(low / BOUND_QUANTUM - 0.5) * BOUND_QUANTUM, math.ceil(high / BOUND_QUANTUM + 0.5) * BOUND_QUANTUM
 
 
+def window_error(matrix: BlockMatrix, low: float, high: float) -> ValueError:
+    """What to raise when (low, high) was found not to enclose the spectrum."""
+    return ValueError(
+        f"the spectrum exceeds the window ({low:.4g}, {high:.4g}); use window=None or one that contains "
+        f"{spectral_bounds(matrix)}"
+    )
+
+
 def _largest_norm(onsite: torch.Tensor) -> float:
     """Largest |eigenvalue| of all Hermitian blocks (B, N, o, o); for two components |mean| + |half difference|."""
     if onsite.shape[-1] != 2:

@@ -15,6 +15,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ STREAM = 3 << 20  # of the random phases; probes of forces use others
 PHASES = np.array([1, 1j, -1, -1j])
 LEFT_ORDERS = 32  # orders n that are multiplied with all m at once
 EXACT_COLUMNS = 32  # columns treated at once in an exact trace
+WINDOW_STEPS, WINDOW_SLACK = 128, 1e-3  # of the check of a window; a spectrum outside by 1 % of it grows a millionfold
 
 Progress = Callable[[int, int], None]
 
@@ -86,9 +88,13 @@ class System:
                 yield 0, columns
             return
         for draw in range(self.sampling.vectors):
-            generator = Noise(self.sampling.seed + self.replica).generator(0, draw, STREAM + self.twist)
-            phases = PHASES[generator.integers(0, 4, size=(n, 1))]
-            yield draw, torch.as_tensor(phases, dtype=like.dtype, device=like.device)
+            yield draw, self.random_vector(draw)
+
+    def random_vector(self, draw: int) -> torch.Tensor:
+        """Phases 1, i, -1, -i, (n, 1)."""
+        generator = Noise(self.sampling.seed + self.replica).generator(0, draw, STREAM + self.twist)
+        phases = PHASES[generator.integers(0, 4, size=(self.matrix.size, 1))]
+        return torch.as_tensor(phases, dtype=self.matrix.onsite.dtype, device=self.matrix.onsite.device)
 
     def velocities(self) -> tuple[torch.Tensor, ...]:
         """dh/dk_a as sparse matrices: bonds carry i d_a h_ij."""
@@ -100,7 +106,10 @@ class System:
 
 
 def systems(matrix: BlockMatrix, sampling: Sampling) -> tuple[list[System], float, float]:
-    """All replicas and twists, twists fastest; centre and half width of the window they share."""
+    """All replicas and twists, twists fastest; centre and half width of the window they share.
+
+    Raises ValueError when a window that was given does not enclose the spectrum: then |T_m(X) r| <= |r| is broken.
+    """
     matrix = matrix.to(sampling.dtype or matrix.onsite.dtype)
     low, high = sampling.window or series.spectral_bounds(matrix)
     centre, half = (low + high) / 2, (high - low) / 2
@@ -112,6 +121,12 @@ def systems(matrix: BlockMatrix, sampling: Sampling) -> tuple[list[System], floa
         for replica in range(matrix.replicas)
         for k, theta in enumerate(thetas)
     ]
+    if sampling.window is not None:
+        for system in found:
+            start = system.random_vector(0)
+            last = next(islice(vectors(system.double, start), WINDOW_STEPS, None))
+            if not float(last.norm()) <= (1 + WINDOW_SLACK) * float(start.norm()):
+                raise series.window_error(matrix, low, high)
     return found, centre, half
 
 
@@ -199,8 +214,8 @@ def current_moments(
     part = min(moments, int(system.sampling.memory // order) - LEFT_ORDERS - 8)
     if part < 4:
         raise MemoryError(
-            f"double moments of {n} x {n} matrices need {(LEFT_ORDERS + 12) * order / 2**20:.0f} MiB, the limit is "
-            f"{system.sampling.memory / 2**20:.0f} MiB; raise memory="
+            f"double moments of {n} x {n} matrices need {(LEFT_ORDERS + 12) * order / 2**20:.3g} MiB, the limit is "
+            f"{system.sampling.memory / 2**20:.3g} MiB; raise memory="
         )
     out = torch.zeros((d, d, moments, moments), dtype=torch.complex128, device=columns.device)
     rights = [vectors(system.double, v @ columns) for v in operators]

@@ -69,6 +69,20 @@ def test_what_the_loops_cannot_serve_goes_to_sparse_matrices(monkeypatch: pytest
         solved(matrix, ENSEMBLES["fixed-mu"], path="fused")
 
 
+def test_trajectories_from_one_seed_are_the_same_on_both_paths() -> None:
+    """Twenty steps with thermal noise and fresh probes at each; rounding has not grown to anything by then."""
+    start = engine.preset(
+        "skyrmion", size=6, force="kpm", moments=64, probes=8, temperature=0.01, dtype="float64", seed=3
+    )
+    ends = []
+    for path in ("eager", "fused"):
+        simulation = engine.updated(start, {"force.electrons.solver.path": path}).advance(20)
+        assert simulation.response().electrons.series.path == path
+        ends.append(simulation.state.spin)
+    assert (ends[0] - start.state.spin).norm(dim=-1).mean() > 0.1
+    torch.testing.assert_close(*ends, rtol=0, atol=tolerances.ROUNDING)
+
+
 @pytest.mark.parametrize("path", ["eager", "fused"])
 def test_vectors_recomputed_backwards_lose_few_digits(path: str) -> None:
     """2000 moments in single precision: 1000 steps there and 1000 back through the whole spectrum, edges included."""

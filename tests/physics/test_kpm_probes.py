@@ -56,6 +56,28 @@ def test_covariant_probes_are_unbiased_and_quieter() -> None:
     assert rms[True] < 0.8 * rms[False]
 
 
+@pytest.mark.parametrize(
+    ("few", "many"),
+    [
+        (engine.RandomPhase(8, draws=1), engine.RandomPhase(32, draws=1)),
+        (engine.RandomPhase(8, draws=1), engine.RandomPhase(32, draws=4)),
+        (engine.Coloured(8), engine.Coloured(32, draws=4)),
+        (engine.Coloured(8, covariant=True), engine.Coloured(32, draws=4, covariant=True)),
+    ],
+)
+def test_variance_falls_as_one_over_the_columns(few: engine.Probes, many: engine.Probes) -> None:
+    """Four times the columns of one kind, a quarter of the variance; a finer colouring does better."""
+    lattice = engine.triangular(6)
+    matrix = electronic_model(lattice).matrix(random_state(lattice).spin)
+
+    def variance(probes: engine.Probes) -> float:
+        solver = engine.KernelPolynomial(48, probes)
+        draws = torch.stack([solver.solve(matrix, ENSEMBLE, step).spin_density[0] for step in range(60)])
+        return float(draws.var(0).sum())
+
+    assert variance(few) / variance(many) == pytest.approx(4, rel=tolerances.VARIANCE)
+
+
 @pytest.mark.parametrize("make", [engine.triangular, engine.square])
 def test_distance_as_a_parameter(make) -> None:
     lattice, columns = make(12), []
