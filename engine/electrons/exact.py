@@ -14,8 +14,10 @@ Precision, symmetry and warm starts, measured on random spins of the preset "sky
                                 first, 1e-3 to 4e-3 after six, since levels (0.02, 0.01 apart) mix. Not done.
     time reversal               turns all spins around: no symmetry of a texture, except h(-theta) = h(theta)* of coplanar
                                 ones, which do not stay coplanar. Not used.
-    particle-hole               e <-> -e, theta <-> -theta on bipartite lattices with nearest neighbours: could halve the
-                                twists of "double_exchange" alone. Not used.
+    particle-hole               used: with hopping between two sublattices only and on-site terms m.sigma, C h(theta) C^-1 =
+                                -h(-theta), C = +-sigma_y K on the sublattices. So half of the twists give all levels, and
+                                rho_ii(-theta) = sum_k f(-e_k) sigma_y (psi_ik psi_ik+)* sigma_y. "double_exchange" on
+                                12 x 12 sites, 4 x 4 twists: 0.11 s in place of 0.20 s.
 """
 
 from __future__ import annotations
@@ -68,19 +70,27 @@ class ExactDiagonalization(ElectronSolver):
         matrix = matrix.to(self.dtype or matrix.onsite.dtype)
         real = matrix.onsite.real.dtype
         thetas = twist_mesh(self.twists, matrix.lattice.dimension, real, matrix.onsite.device)
+        partners = len(thetas) // 2 if _has_particle_hole(matrix) else 0  # theta k has -theta at K - 1 - k
+        solved = len(thetas) - partners
         chunk = self._chunk(matrix, len(thetas))
-        dense = matrix.to_dense_bonds(thetas)
-        keep = chunk >= matrix.replicas * len(thetas)
-        levels, vectors = self._levels(matrix, dense, chunk, keep)
+        dense = matrix.to_dense_bonds(thetas[:solved])
+        levels, vectors = self._levels(matrix, dense, chunk, chunk >= matrix.replicas * solved)
+        levels = torch.cat([levels, -levels[:, :partners].flip(1, 2)], 1)
         occupations, mu, energy = _equilibrium(levels, ensemble)
         number = occupations.sum((1, 2)) / len(thetas)
+        holes = torch.zeros_like(occupations[:, :solved])
+        holes[:, :partners] = (1 - occupations[:, solved:].flip(1, 2)).clamp(min=0)
         onsite = torch.zeros_like(matrix.onsite)
-        for piece in _pieces(matrix.replicas, len(thetas), chunk):
+        for piece in _pieces(matrix.replicas, solved, chunk):
             eigenvectors = vectors if vectors is not None else _diagonalize(matrix, dense, piece)[1]
             onsite[piece[0]] += _onsite(eigenvectors, occupations[piece], matrix.components) / len(thetas)
+            if partners:
+                onsite[piece[0]] += _mirrored(_onsite(eigenvectors, holes[piece], matrix.components)) / len(thetas)
+        torch.diagonal(onsite, dim1=-2, dim2=-1).add_(partners / len(thetas))
 
         def bonds() -> torch.Tensor:
-            return self._bond_density(matrix, dense, occupations, thetas, chunk)
+            everywhere = matrix.to_dense_bonds(thetas) if partners else dense
+            return self._bond_density(matrix, everywhere, occupations, thetas, chunk)
 
         def spectrum(energies: torch.Tensor, broadening: float) -> torch.Tensor:
             distance = (energies[None, :, None] - levels.flatten(1)[:, None, :]) / broadening
@@ -131,6 +141,21 @@ class ExactDiagonalization(ElectronSolver):
             picked = blocks[:, :, pairs[:, 0], :, pairs[:, 1], :].permute(1, 2, 0, 3, 4)
             out[piece[0]] += (picked * phases[piece[1]].conj()[None, :, :, None, None]).sum(1) / len(thetas)
         return out
+
+
+def _has_particle_hole(matrix: BlockMatrix) -> bool:
+    """Real hopping, blind to the spin, between sites of opposite parity n1 + n2 only, and on-site terms without trace."""
+    if matrix.components != 2 or matrix.bond.ndim != 1 or not matrix.lattice.is_regular:
+        return False
+    parity = matrix.lattice.cells.sum(1) % 2
+    ends = parity[matrix.lattice.bonds[(matrix.bond != 0).cpu().numpy()]]
+    return bool((ends[:, 0] != ends[:, 1]).all()) and not bool(matrix.onsite.diagonal(dim1=-2, dim2=-1).sum(-1).any())
+
+
+def _mirrored(holes: torch.Tensor) -> torch.Tensor:
+    """-sigma_y rho* sigma_y = rho - Tr rho of blocks (B, N, 2, 2), to which the full band, 1, is to be added."""
+    trace = torch.diagonal(holes, dim1=-2, dim2=-1).sum(-1)
+    return holes - trace[..., None, None] * torch.eye(2, dtype=holes.dtype, device=holes.device)
 
 
 def _pieces(replicas: int, twists: int, chunk: int) -> list[tuple[slice, slice]]:
