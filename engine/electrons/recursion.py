@@ -12,7 +12,9 @@ of the estimate itself, for any number of moments and any R (Barros, Kato, PRB 8
 
 No vector is stored on the way: alpha_{m-1} = 2 X alpha_m - alpha_{m+1} is recomputed from the last two while lambda runs,
 so M moments cost 1.5 M products and memory of a few vectors. The recursion is as stable backwards as forwards: |T_m| <= 1
-in the window, and a rounding error made m steps ago has grown by |U_m| <= m + 1 at most.
+in the window, and a rounding error made m steps ago has grown by |U_m(x)| <= min(m + 1, 1 / sqrt(1 - x^2)) at most. So M
+steps there and back in float32 are wrong by at most about M z 6e-8 / sqrt(1 - x^2), z the neighbours; errors of random sign
+add up to much less: 1.3e-5 of the spin density for M = 2000. The compiled loops add up moments in float64.
 
 Layout here: (G, N, 2, o, S) real: group (replica x twist x draw), site, real/imaginary part, component, column.
 2 X acts as one real sparse matrix on the (G N 2 o) rows: hopping that is real and blind to the spin costs one
