@@ -15,7 +15,8 @@ from engine.electrons.ensemble import Ensemble
 
 @dataclass(frozen=True)
 class SeriesReport:
-    """How a Chebyshev series was summed: the path that ran ("fused" or "eager"), moments, window, bytes of vectors.
+    """How a Chebyshev series was summed: the path that ran ("fused", "triton" or "eager"), moments, window, bytes
+    of vectors.
 
     truncation_error: estimated relative error of the transverse force for want of moments (engine.electrons.truncation);
     None for the Jackson kernel and at T = 0.
