@@ -29,7 +29,6 @@ from torch import nn
 from engine.lattice import PRIMITIVE_VECTORS
 from engine.learning.kernels import orbits
 from engine.learning.network import Network, transverse
-from engine.learning.networks.levels import Levels
 
 if TYPE_CHECKING:
     from engine.learning.dataset import Records
@@ -45,7 +44,7 @@ class MessageNetwork(Network):
     kind : "triangular" or "square". reach : longest bond of a message. far : longest bond of the bilinear sum.
     channels, layers, width : of scalars and vectors, of messages, of the hidden layers. harmonics : largest m of the
     directions of bonds. pooled : of how many scalars the sites know the mean (True: of all). Few records are learned by
-    heart with many. levels, filling : of electrons that all sites share (see :mod:`engine.learning.networks.levels`).
+    heart with many.
     """
 
     scale: torch.Tensor
@@ -53,11 +52,11 @@ class MessageNetwork(Network):
 
     def __init__(
         self, kind: str, reach: float = 2.0, far: float = 6.0, channels: int = 16, layers: int = 3, width: int = 32,
-        harmonics: int = 0, pooled: int = 0, levels: int = 0, filling: float = 0.5,
+        harmonics: int = 0, pooled: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(
             kind, reach=reach, far=far, channels=channels, layers=layers, width=width, harmonics=harmonics,
-            pooled=pooled, levels=levels, filling=filling,
+            pooled=pooled,
         )  # fmt: skip
         self.channels = channels
         stars = orbits(kind, far)[1:]
@@ -74,7 +73,6 @@ class MessageNetwork(Network):
         self.local = nn.Sequential(nn.Linear(channels, width), nn.SiLU(), nn.Linear(width, 1))
         for parameter in self.local[-1].parameters():
             nn.init.zeros_(parameter)  # training begins at the bilinear sum
-        self.levels = Levels(channels, width, levels, filling) if levels else None
         self._tables: dict[Any, torch.Tensor] = {}
 
     def initialise(self, groups: Sequence[Records]) -> None:
@@ -99,10 +97,7 @@ class MessageNetwork(Network):
         for layer in self.layers:
             scalars, vectors = layer(grid, scalars, vectors)
         field = self._convolved(grid, torch.einsum("s,skl->kl", self.bilinear, self._shells(shape)))
-        known = scalars.flatten(2).mT
-        local = self.local(known).sum((1, 2)) - 0.5 * (grid * field).sum((1, 2, 3))
-        if self.levels is not None:
-            local = local + self.levels(known)
+        local = self.local(scalars.flatten(2).mT).sum((1, 2)) - 0.5 * (grid * field).sum((1, 2, 3))
         return self.scale * local + self.offset.to(spin.dtype) * spin.shape[1]
 
     @staticmethod
