@@ -4,14 +4,11 @@
 
 with c_m the coefficients of g on that grid, g_m the factors of a kernel, and w_k the weights of the same moments
 (engine.electrons.series): both sums are equal to rounding, so that the mu found from the weights is the one at which the
-energy of the series is stationary. Density of states, always with the Jackson kernel g_m:
-
-    D(e) = sum_m (2 - delta_m0) g_m mu_m T_m(x) / {pi half_width sqrt(1 - x^2)},          x = (e - centre) / half_width
+energy of the series is stationary.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -60,12 +57,4 @@ class Quadrature:
 
     def density_of_states(self, moments: torch.Tensor, energies: torch.Tensor) -> torch.Tensor:
         """D (B, K) of the whole sample at ``energies`` (K,), moments (B, M); zero outside the window."""
-        x = (energies - self.centre) / self.half_width
-        inside = x.abs() < 1
-        angle = torch.arccos(torch.where(inside, x, torch.zeros_like(x)))
-        orders = torch.arange(moments.shape[1], dtype=torch.float64, device=moments.device)
-        factors = 2 * series.jackson(moments.shape[1], moments.device)
-        factors[0] /= 2
-        total = (moments * factors) @ torch.cos(orders[:, None] * angle)
-        density = total / (math.pi * self.half_width * torch.sin(angle))
-        return torch.where(inside, density, torch.zeros_like(density))
+        return series.density_of_states(moments, energies, self.centre, self.half_width)

@@ -60,6 +60,23 @@ def damping_factors(kernel: str | None, moments: int, device: torch.device | str
     return jackson(moments, device)
 
 
+def density_of_states(moments: torch.Tensor, energies: torch.Tensor, centre: float, half_width: float) -> torch.Tensor:
+    """Density of states (..., K) at ``energies`` (K,) from moments (..., M), zero outside the window:
+
+    D(e) = sum_m (2 - delta_m0) g_m mu_m T_m(x) / {pi half_width sqrt(1 - x^2)},      x = (e - centre) / half_width
+
+    with the Jackson factors g_m.
+    """
+    x = (energies - centre) / half_width
+    inside = x.abs() < 1
+    angle = torch.arccos(torch.where(inside, x, torch.zeros_like(x)))
+    orders = torch.arange(moments.shape[-1], dtype=torch.float64, device=moments.device)
+    factors = 2 * jackson(moments.shape[-1], moments.device)
+    factors[0] /= 2
+    density = (moments * factors) @ torch.cos(orders[:, None] * angle) / (math.pi * half_width * torch.sin(angle))
+    return torch.where(inside, density, torch.zeros_like(density))
+
+
 def trace_function(
     matrix: torch.Tensor,
     function: Callable[[torch.Tensor], torch.Tensor],

@@ -48,7 +48,7 @@ def sampled_density_of_states(
     matrix, energies = _prepare(model, spin, energies, moments)
     sampling = sampling or Sampling()
     found, centre, half = trace_moments(matrix, moments, sampling)
-    draws = _kernel_sum(found, energies, centre, half) / matrix.lattice.sites
+    draws = series.density_of_states(found, energies, centre, half) / matrix.lattice.sites
     count = draws.shape[1]
     return Spectrum(energies, draws.mean(1), None if count < 2 else draws.std(1) / math.sqrt(count))
 
@@ -68,7 +68,7 @@ def local_density_of_states(
     matrix, energies = _prepare(model, spin, energies, moments)
     chosen = None if sites is None else _checked_sites(sites, matrix.lattice.sites)
     found, centre, half = local_moments(matrix, moments, chosen, sampling or Sampling())
-    return Spectrum(energies, _kernel_sum(found, energies, centre, half), None)
+    return Spectrum(energies, series.density_of_states(found, energies, centre, half), None)
 
 
 def electron_density(
@@ -108,15 +108,3 @@ def _checked_sites(sites: Sequence[int], count: int) -> np.ndarray:
     if chosen.ndim != 1 or not np.issubdtype(chosen.dtype, np.integer) or (chosen < 0).any() or (chosen >= count).any():
         raise ValueError(f"sites must be whole numbers from 0 to {count - 1}, got {sites!r}")
     return chosen
-
-
-def _kernel_sum(moments: torch.Tensor, energies: torch.Tensor, centre: float, half: float) -> torch.Tensor:
-    """D(e) of moments (..., m): (..., K)."""
-    x = (energies - centre) / half
-    inside = x.abs() < 1
-    angle = torch.arccos(torch.where(inside, x, torch.zeros_like(x)))
-    orders = torch.arange(moments.shape[-1], dtype=torch.float64, device=moments.device)
-    factors = 2 * series.jackson(moments.shape[-1], moments.device)
-    factors[0] /= 2
-    density = (moments * factors) @ torch.cos(orders[:, None] * angle) / (math.pi * half * torch.sin(angle))
-    return torch.where(inside, density, torch.zeros_like(density))
