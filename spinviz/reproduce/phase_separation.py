@@ -3,7 +3,8 @@
 Small lattice: C(r) = <S_i . S_j> at several times, learned and exact from the same random spins and the same noise (paper:
 30 x 30; the small version 12 x 12). Large lattice: local spin correlation b_i = mean over the four bonds of S_i . S_j, and
 the mean size of ferromagnetic clusters (bonds with S_i . S_j > 0.5), l = <s>^(1/2). Paper: l ~ t^(1/3) early, as of
-conserved holes (Lifshitz, Slyozov, Wagner), then arrested. Temperature 0.022 is our choice (the text has lost it).
+conserved holes (Lifshitz, Slyozov, Wagner), then arrested. At first the clusters of random spins dissolve; growth is counted from the
+time of the smallest ones on. Temperature 0.022 is our choice (the text has lost it).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from engine.noise import Noise
 from engine.observables import ferromagnetic_clusters, mean_cluster_size, spin_correlation
 from engine.presets import preset
 from engine.state import SpinState
-from engine.statistics import growth_exponent, mean_and_error
+from engine.statistics import Growth, growth_exponent, mean_and_error
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
 from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps, without_bend
@@ -35,6 +36,7 @@ FULL: dict[str, Any] = {
     "large_starts": 30,
     "large_steps": 20_000,
 }
+GROWTH, FEWEST = 15.0, 5
 NETWORK, TEMPERATURE, DAMPING, TIME_STEP = "double_exchange/best", 0.022, 0.1, 0.5
 
 
@@ -56,7 +58,7 @@ def make(full: bool, say: Say) -> Made:
     states = _states(load_force(NETWORK, large), large, settings["large_starts"], large_steps, device)
     size = np.stack([np.sqrt(mean_cluster_size(ferromagnetic_clusters(spin, large))) for spin in states], 1)
     time = TIME_STEP * np.array(large_steps)
-    windows = {"early": (time[len(time) // 3], time[2 * len(time) // 3]), "late": (time[2 * len(time) // 3], time[-1])}
+    windows = growth_windows(time, size.mean(0))
     growths = {name: without_bend(growth_exponent(time, size, window), time, size) for name, window in windows.items()}
     sheet, axes = panels(1, 3)
     _draw_correlations(axes[0, 0], radii, curves, steps)
@@ -71,7 +73,7 @@ def make(full: bool, say: Say) -> Made:
     return Made(
         sheet,
         numbers,
-        _compared(curves, growths),
+        _compared(curves, growths, time[-1]),
         {**settings, "network": NETWORK, "temperature": TEMPERATURE, "damping": DAMPING, "time_step": TIME_STEP},
         [f"J = 6, filling 0.485, T = {TEMPERATURE}; {settings['starts']} and {settings['large_starts']} starts"],
     )
@@ -112,7 +114,17 @@ def _draw_correlations(axes, radii: np.ndarray, curves: dict[str, np.ndarray], s
     axes.legend()
 
 
-def _compared(curves: dict[str, np.ndarray], growths: dict) -> list[Compared]:
+def growth_windows(time: np.ndarray, size: np.ndarray) -> dict[str, tuple[float, float]]:
+    """ "early": from the time after the smallest size on, over a factor of GROWTH in time; "late": what follows, left out
+    where it has fewer than FEWEST times, which are then early ones too."""
+    first = min(int(size[1:].argmin()) + 2, len(time) - FEWEST)
+    last = int(np.searchsorted(time, GROWTH * time[first], "right"))
+    if len(time) - last < FEWEST:
+        return {"early": (time[first], time[-1])}
+    return {"early": (time[first], time[last - 1]), "late": (time[last], time[-1])}
+
+
+def _compared(curves: dict[str, np.ndarray], growths: dict[str, Growth], end: float) -> list[Compared]:
     learned, exact = (curves[name][:, 1:, 1:] for name in ("learned", "exact"))
     error = np.sqrt((learned.var(0, ddof=1) + exact.var(0, ddof=1)) / len(exact))
     score = float(np.sqrt((((learned.mean(0) - exact.mean(0)) / error) ** 2).mean()))
@@ -124,8 +136,10 @@ def _compared(curves: dict[str, np.ndarray], growths: dict) -> list[Compared]:
         Compared(
             "C(1) at the end, learned - exact", "0", float(near.mean()), float(near.std(ddof=1) / np.sqrt(len(near)))
         ),
-        compared_growth("clusters, early: l ∝ t^n, n", "1/3", growths["early"]),
-        compared_growth("clusters, late: n", "much slower than 1/3", growths["late"]),
+        compared_growth("clusters, early growth: l ∝ t^n, n", "1/3", growths["early"]),
+        compared_growth("clusters, late: n", "arrested", growths["late"])
+        if "late" in growths
+        else Compared("clusters, late: n", "arrested", None, None, f"not reached at t = {end:g}"),
     ]
 
 

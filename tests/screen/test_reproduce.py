@@ -195,6 +195,17 @@ def test_steps_are_spread_evenly_in_the_logarithm():
     assert steps[0] == 0 and steps[-1] == 160 and len(steps) > 12 and (np.diff(steps) > 0).all()
 
 
+def test_growth_of_clusters_begins_with_the_smallest_ones() -> None:
+    time = np.array([0.0, *np.geomspace(1, 10_000, 25)])
+    size = np.where(time < 30, 2 - time / 60, 1.5 * (np.maximum(time, 1) / 30) ** (1 / 3))
+    windows = phase_separation.growth_windows(time, size)
+    assert 30 < windows["early"][0] < 50 and windows["early"][1] <= 15 * windows["early"][0] < windows["late"][0] * 1.01
+    assert windows["late"][1] == 10_000
+    assert "late" not in phase_separation.growth_windows(time[:-5], size[:-5])
+    falling = phase_separation.growth_windows(time, 2 - time / 10_000)
+    assert falling == {"early": (time[-5], time[-1])}
+
+
 def test_figures_of_dynamics_are_drawn(untrained, tmp_path, monkeypatch):
     tiny = {
         tetrahedral_coarsening: {"size": 8, "starts": 2, "steps": 12},
