@@ -3,8 +3,8 @@
 Small lattice: C(r) = <S_i . S_j> at several times, learned and exact from the same random spins and the same noise (paper:
 30 x 30; the small version 12 x 12). Large lattice: local spin correlation b_i = mean over the four bonds of S_i . S_j, and
 the mean size of ferromagnetic clusters (bonds with S_i . S_j > 0.5), l = <s>^(1/2). Paper: l ~ t^(1/3) early, as of
-conserved holes (Lifshitz, Slyozov, Wagner), then arrested. At first the clusters of random spins dissolve; growth is counted from the
-time of the smallest ones on. Temperature 0.022 is our choice (the text has lost it).
+conserved holes (Lifshitz, Slyozov, Wagner), then arrested. At first the clusters of random spins dissolve; growth is
+counted from the time of the smallest ones on. Temperature 0.022 is our choice (the text has lost it).
 """
 
 from __future__ import annotations
