@@ -10,6 +10,7 @@ from typing import Any
 
 import panel as pn
 import pytest
+from bokeh.io.doc import _PATCHED_CURDOCS
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from spinviz.layout import LivePage, addressed
@@ -78,6 +79,7 @@ def server() -> Iterator[tuple[str, list[LivePage]]]:
     thread.stop()
     for live in opened:
         live.close()
+    _PATCHED_CURDOCS.clear()  # Bokeh leaves its patch behind where a callback of a page failed; later tests have no page
 
 
 @pytest.fixture
