@@ -59,7 +59,7 @@ POLES = 1e-6  # Fermi function good to 1e-8; mu of a small metal at T = 0.01 div
 
 # Kernel polynomials
 BACKWARD_SINGLE = 5e-5  # float32, 1000 steps there and back: at worst 6e-8 times the steps (measured 1.3e-5)
-VARIANCE = 0.3  # ratio of two variances from 60 draws of a hundred correlated numbers: 0.1 each (four sigma of both)
+VARIANCE = 0.16  # ratio of two variances, each good to 0.028 (rms, twelve series of 60 draws): four sigma of both
 
 # Texture map in the browser
 MAP_COLOUR = 8  # of 255: one degree of the two bytes turns the hue by 243 / rad and the lightness by as much

@@ -42,7 +42,7 @@ from engine.electrons.ensemble import Ensemble
 from engine.electrons.probes import RandomPhase
 from engine.electrons.rational import FermiPoles, fermi_poles
 from engine.electrons.resolvent import Resolvent
-from engine.electrons.spectral_moments import Sampling, systems
+from engine.electrons.spectral_moments import check_window
 from engine.electrons.twists import check_twists, twist_mesh
 
 NEWTON_STEPS = 80  # each is one round of all poles; bisection steps included
@@ -93,9 +93,7 @@ class PoleExpansion(ElectronSolver):
             )
         matrix = matrix.to(self.dtype or matrix.onsite.dtype)
         if self.window is not None:
-            systems(
-                matrix.detach(), Sampling(vectors=1, twists=self.twists, window=self.window)
-            )  # refuses what is outside
+            check_window(matrix.detach(), self.window, self.twists)
         thetas = twist_mesh(self.twists, matrix.lattice.dimension, matrix.onsite.real.dtype, matrix.onsite.device)
         problem = _Problem(self, matrix, matrix.twist_phases(thetas), ensemble.temperature)
         if ensemble.chemical_potential is not None:

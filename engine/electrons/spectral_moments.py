@@ -130,6 +130,11 @@ def systems(matrix: BlockMatrix, sampling: Sampling) -> tuple[list[System], floa
     return found, centre, half
 
 
+def check_window(matrix: BlockMatrix, window: tuple[float, float], twists: tuple[int, ...]) -> None:
+    """Raises ValueError when ``window`` (low, high) does not enclose the spectrum of all replicas at all twists."""
+    systems(matrix, Sampling(vectors=1, twists=twists, window=window))
+
+
 def sparse(matrix: BlockMatrix, replica: int, theta: torch.Tensor) -> torch.Tensor:
     """One replica at one twist as a complex CSR matrix (n, n)."""
     o, n, device = matrix.components, matrix.size, matrix.onsite.device

@@ -36,7 +36,7 @@ FULL: dict[str, Any] = {
     "large_starts": 30,
     "large_steps": 20_000,
 }
-GROWTH, FEWEST = 15.0, 5
+GROWTH, FEWEST = 15.0, 5  # length of the early window as a factor in time; times that a window needs
 NETWORK, TEMPERATURE, DAMPING, TIME_STEP = "double_exchange/best", 0.022, 0.1, 0.5
 
 
