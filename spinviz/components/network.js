@@ -1,12 +1,12 @@
 // Says when the server is out of reach, and brings the page back. Shows nothing while all is well.
 //
 // Bokeh opens a lost connection again by itself, some times at growing intervals. Then the server is asked whether it
-// still has this page ({asked: n}, answered {answer: n}): if so, the run goes on where it is; if it has given the page
-// up, or was started anew, the page is loaded again, with the set-up of its address bar. When Bokeh has tried often
-// enough, the page is loaded again as soon as the server answers at all. A tab that is closed says so by a beacon.
+// still keeps this page: if it has given the page up, or was started anew, the page is loaded again, with the set-up of
+// its address bar; if not, the run goes on where it is, as soon as the connection answers ({asked: n}, {answer: n}),
+// however busy the server is. When Bokeh has tried often enough, the page is loaded again as soon as the server answers
+// at all. A tab that is closed says so by a beacon.
 
 const ANSWER_MILLISECONDS = 1000; // then it is asked again: what is sent before the server is ready is lost
-const MOST_QUESTIONS = 12;
 const LOOK_MILLISECONDS = 250;
 const KNOCK_MILLISECONDS = 5000;
 const GOOD_NEWS_MILLISECONDS = 5000;
@@ -59,19 +59,29 @@ export function render({ model, view }) {
     }, GOOD_NEWS_MILLISECONDS);
   };
 
-  const ask = (left) => {
-    if (left === 0) {
+  const name = () => new URL(model.farewell, window.location.href);
+
+  const ask = async () => {
+    const mine = timer;
+    let kept = true;
+    try {
+      kept = !model.farewell || (await fetch(name(), { cache: "no-store" })).status !== 404;
+    } catch {
+      // lost once more: Bokeh tells of it
+    }
+    if (timer !== mine) return; // answered or lost meanwhile
+    if (!kept) {
       window.location.reload();
       return;
     }
     asked += 1;
     model.send_msg({ asked });
-    wait(() => ask(left - 1), ANSWER_MILLISECONDS);
+    wait(ask, ANSWER_MILLISECONDS);
   };
 
   // Bokeh tells of a connection that was lost, not of one that is there again without its document.
   const look = (connection) => {
-    if (connection?.socket?.readyState === WebSocket.OPEN) wait(() => ask(MOST_QUESTIONS), LOOK_MILLISECONDS);
+    if (connection?.socket?.readyState === WebSocket.OPEN) wait(ask, LOOK_MILLISECONDS);
     else wait(() => look(connection), LOOK_MILLISECONDS);
   };
 
@@ -103,7 +113,7 @@ export function render({ model, view }) {
     if ((message.answer ?? message.data?.answer) > 0) back();
   });
   const leave = () => {
-    if (model.farewell) navigator.sendBeacon(new URL(model.farewell, window.location.href));
+    if (model.farewell) navigator.sendBeacon(name());
   };
   window.addEventListener("pagehide", leave);
   model.on("remove", () => window.removeEventListener("pagehide", leave));

@@ -1,7 +1,8 @@
 """A tab that is closed says farewell: a beacon, sent by the browser after the page is gone.
 
 The WebSocket's own closing code does not do: a server that is just sending a frame finds the connection broken and never
-reads it. So a tab that was closed could not be told from one whose network failed, and whose run should go on.
+reads it. So a tab that was closed could not be told from one whose network failed, and whose run should go on. At the
+same address a page that comes back asks whether the server still keeps it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ _heard: WeakKeyDictionary[Application, Heard] = WeakKeyDictionary()  # of every 
 
 
 class Farewell(RequestHandler):
-    """POST .../farewell/NAME: the page of this name was closed. Unknown names are let pass."""
+    """POST .../farewell/NAME: the page of this name was closed (unknown names are let pass). GET: is it still kept
+    (204) or given up (404)? A page whose network failed asks this before it takes its run up again."""
 
     def initialize(self, heard: Heard) -> None:
         self._actions = heard
@@ -27,6 +29,10 @@ class Farewell(RequestHandler):
         if action is not None:
             action()
         self.set_status(204)
+
+    def get(self, name: str) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.set_status(204 if name in self._actions else 404)
 
 
 def hear(application: Application, name: str, action: Callable[[], None]) -> None:

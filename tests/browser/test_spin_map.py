@@ -23,7 +23,6 @@ from tests.browser.waiting import settled_box, wait_for
 from tests.tolerances import CHIRALITY_READ, MAP_COLOUR, MAP_RENDERERS, SPIN_READ
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=15_000)  # a busy machine is no failure
 ROOT3_2 = np.sqrt(3) / 2
 LATTICES = {"square": square(6, 5), "odd": triangular(7, 5), "even": triangular(6, 8), "random": random_sites(12)}
 NO_WEBGL = """const context = HTMLCanvasElement.prototype.getContext;
