@@ -81,6 +81,8 @@ def network_configuration(
     made: dict[str, Any] = {"kind": chosen.lattice}
     if network == "medium":
         made |= {"coupling": chosen.coupling}
+    if network == "moments":
+        made |= {"hopping": [[shell, t] for shell, t in (chosen.hopping or {}).items()], "coupling": chosen.coupling}
     if network == "rings":
         known = chosen.chemical_potential if chosen.chemical_potential is not None else chemical_potential
         made |= {"hopping": [[shell, t] for shell, t in (chosen.hopping or {}).items()],

@@ -52,6 +52,15 @@ class Network(torch.nn.Module, ABC):
             (gradient,) = torch.autograd.grad(energy.sum(), spin)
         return -gradient, energy.detach()
 
+    def learnable(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same field and energy with the graph kept, so that a loss of both can be differentiated by the weights
+        (not by the spins)."""
+        spin = spin.detach().requires_grad_()
+        with torch.enable_grad():
+            energy = self(spin, shape)
+            (gradient,) = torch.autograd.grad(energy.sum(), spin, create_graph=True)
+        return -gradient, energy
+
     def initialise(self, groups: Sequence[Records]) -> None:
         """Take scale and offset from training data; networks with a linear part also fit that. Called once, before
         training; a trained network has all of this among its weights."""
@@ -82,13 +91,7 @@ def field_and_energy(
     if not network.conservative:
         torque = network(spin, shape)
         return torch.linalg.cross(torque, spin), None
-    if not differentiable:
-        return network.evaluated(spin.detach(), shape)
-    spin = spin.detach().requires_grad_()
-    with torch.enable_grad():
-        energy = network(spin, shape)
-        (gradient,) = torch.autograd.grad(energy.sum(), spin, create_graph=True)
-    return -gradient, energy
+    return network.learnable(spin, shape) if differentiable else network.evaluated(spin.detach(), shape)
 
 
 def transverse_rms(groups: Sequence[Records]) -> float:

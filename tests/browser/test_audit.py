@@ -35,7 +35,7 @@ def test_force_is_exchanged_and_audited_on_the_running_state(
     expect(page.locator(".value-chip")).to_have_text("outside its data")
 
     page.get_by_role("button", name="Audit", exact=True).click()
-    expect(page.get_by_text("ring: worst site")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("ring: worst site")).to_be_visible()
     audit = live.pictures.audit
     assert len(audit._all.data["exact"]) == 3 * 36 and audit._plot.title.text.startswith("best: ε = ")
     assert len(live.pictures.spin.marks) == 1

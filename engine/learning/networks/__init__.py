@@ -7,6 +7,7 @@ from engine.learning.networks.cnn import CNN
 from engine.learning.networks.ecnn import ECNN
 from engine.learning.networks.medium import MediumNetwork
 from engine.learning.networks.messages import MessageNetwork
+from engine.learning.networks.moments import MomentNetwork
 from engine.learning.networks.rings import RingNetwork
 
 NETWORKS: dict[str, type[Network]] = {
@@ -15,6 +16,7 @@ NETWORKS: dict[str, type[Network]] = {
     "bp": BP,
     "rings": RingNetwork,
     "messages": MessageNetwork,
+    "moments": MomentNetwork,
     "acsf": ACSF,
     "medium": MediumNetwork,
 }
