@@ -8,8 +8,7 @@ in a fixed order: the answer does not depend on the number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 from engine.block_matrix import BlockMatrix
 from engine.electrons.recursion import Recursion, Scaled, doubled_moments, source_weights
 from engine.lattice import Lattice
+from engine.threads import shared
 
 try:
     from engine.electrons import fused_adjoint, fused_kernel
@@ -57,7 +57,7 @@ class FusedRecursion(Recursion):
         replica, twist = scaled.replica.numpy()[self.group], scaled.twist.numpy()[self.group]
         self.problem = (onsite, replica, hopping, twist, SIGNS.astype(self.real).ravel())
         even, odd = np.empty((units, order + 1)), np.empty((units, order))
-        _shared(units, lambda first, last: fused_kernel.forward(
+        shared(units, lambda first, last: fused_kernel.forward(
             self.vectors_, first, last, order, *self.problem, even, odd))  # fmt: skip
         sums = (torch.from_numpy(x.reshape(groups, self.blocks, -1).sum(1)) for x in (even, odd))
         self.moments = doubled_moments(*sums)
@@ -75,7 +75,7 @@ class FusedRecursion(Recursion):
             bond_work = aligned((2 * LANES * len(ends),), self.real)
             fused_adjoint.backward(self.vectors_, work, bond_work, first, last, mixing, *self.problem, ends, out, bonds)
 
-        _shared(units, run)
+        shared(units, run)
         dtype = self.scaled.matrix.onsite.dtype
         onsite = _onsite_blocks(self._summed(out).reshape(self.groups, sites, 4)) / half_width
         if pairs is None:
@@ -94,17 +94,6 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
-
-
-def _shared(units: int, run: Callable[[int, int], None]) -> None:
-    """run(first, last) over all units, shared among as many threads as torch has."""
-    workers = min(torch.get_num_threads(), units)
-    if workers <= 1:
-        run(0, units)
-        return
-    edges = [units * k // workers for k in range(workers + 1)]
-    with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(run, edges[:-1], edges[1:]))
 
 
 def _packed(probes: Sequence[np.ndarray], real: np.dtype) -> tuple[np.ndarray, int]:

@@ -14,12 +14,15 @@ import numpy as np
 import torch
 
 from engine.learning.local_moments import LocalMoments
+from engine.threads import shared
 
 try:
     from engine.learning import moment_kernel as kernel
     from engine.learning.moment_pullback import pullback
 except ImportError:  # numba is not installed
     kernel = None  # type: ignore[assignment]
+
+PARTS = 8  # of the groups of one record
 
 
 class CompiledMoments:
@@ -45,28 +48,35 @@ class CompiledMoments:
 
     def pullback(self, spin: torch.Tensor, weight: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Derivative by the spins (B, N, 3) of sum weight (B, N, 4 K) x moments."""
-        sites, cluster, work = self._problem(spin, shape)
-        count, length = spin.shape[1], sites.groups.shape[1]
-        groups = len(sites.groups)
-        gradient = torch.zeros_like(spin)
-        rows = weight.detach().new_zeros(groups * length, self.moments.count)
-        for record, pulled in enumerate(gradient):
-            rows[:count] = weight.detach()[record]
-            lanes = rows.view(groups, length, -1).mT.reshape(groups, -1).numpy()
-            pullback(_numbers(spin[record]), lanes, sites, cluster, work, pulled.numpy())
-        return gradient
+        sites, cluster = self._problem(spin, shape)
+        groups, lanes = sites.groups.shape
+        filled = torch.nn.functional.pad(weight.detach(), (0, 0, 0, groups * lanes - spin.shape[1]))
+        rows = filled.unflatten(1, (groups, lanes)).mT.flatten(2).contiguous().numpy()
+        parts = spin.new_zeros(len(spin), PARTS, *spin.shape[1:])  # added in this order, on however many threads
+
+        def some(record: int, part: int, chosen: slice) -> None:
+            near = kernel.Sites(sites.around, sites.groups[chosen])
+            total = parts[record, part].numpy()
+            pullback(_numbers(spin[record]), rows[record, chosen], near, cluster, self._room(cluster), total)
+
+        _in_parts(len(spin), groups, some)
+        return parts.sum(1)
 
     def _moments(self, spin: torch.Tensor, shape: tuple[int, int], sweep: Callable[..., None]) -> torch.Tensor:
-        sites, cluster, work = self._problem(spin, shape)
-        groups, length = sites.groups.shape
-        made = spin.new_empty(len(spin), groups, self.moments.count * length)
-        for record, rows in enumerate(made):
-            sweep(record, sites, cluster, work, rows.numpy())
-        lanes = made.view(len(spin), groups, self.moments.count, length)
-        return lanes.mT.reshape(len(spin), -1, self.moments.count)[:, : spin.shape[1]].contiguous()
+        sites, cluster = self._problem(spin, shape)
+        groups, lanes = sites.groups.shape
+        made = spin.new_empty(len(spin), groups, self.moments.count * lanes)
 
-    def _problem(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[Any, Any, Any]:
-        """Sites, cluster and room to work in (not shared between threads)."""
+        def some(record: int, part: int, chosen: slice) -> None:
+            near = kernel.Sites(sites.around, sites.groups[chosen])
+            sweep(record, near, cluster, self._room(cluster), made[record, chosen].numpy())
+
+        _in_parts(len(spin), groups, some)
+        by_site = made.unflatten(2, (self.moments.count, lanes)).mT.flatten(1, 2)
+        return by_site[:, : spin.shape[1]].contiguous()
+
+    def _problem(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[Any, Any]:
+        """Sites and their clusters."""
         real = np.dtype(str(spin.dtype).removeprefix("torch."))
         key = (tuple(shape), real)
         if key not in self._tables:
@@ -76,7 +86,7 @@ class CompiledMoments:
             groups[count:] = 0  # their weights are zero
             sites = kernel.Sites(around, groups.reshape(-1, kernel.LANES).astype(np.int32))
             self._tables[key] = sites, self._cluster(real)
-        return *self._tables[key], self._room(real)
+        return self._tables[key]
 
     def _cluster(self, real: np.dtype) -> Any:
         m = self.moments
@@ -89,8 +99,9 @@ class CompiledMoments:
             m.hops[rows, others].astype(real), np.array(numbers, real),
         )  # fmt: skip
 
-    def _room(self, real: np.dtype) -> tuple[np.ndarray, ...]:
-        m = self.moments
+    def _room(self, cluster: Any) -> tuple[np.ndarray, ...]:
+        """Room for one sweep to work in."""
+        m, real = self.moments, cluster.numbers.dtype
         vectors, blocks = m.sizes[-2] * kernel.VECTOR, sum(m.sizes) * kernel.SIZE
         products = 2 * m.products * kernel.PRODUCT
         lengths = (kernel.VECTOR, vectors, blocks, products, kernel.VECTOR, vectors, blocks, products)
@@ -110,6 +121,18 @@ class Pulled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, move: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:  # type: ignore[override]
         return ctx.moments.tangent(ctx.spin, move, ctx.shape), None, None, None
+
+
+def _in_parts(records: int, groups: int, run: Callable[[int, int, slice], None]) -> None:
+    """run(record, part, groups of it) over all, on as many threads as torch has."""
+    edges = [groups * k // PARTS for k in range(PARTS + 1)]
+
+    def several(first: int, last: int) -> None:
+        for record, part in (divmod(number, PARTS) for number in range(first, last)):
+            if edges[part] < edges[part + 1]:
+                run(record, part, slice(edges[part], edges[part + 1]))
+
+    shared(PARTS * records, several)
 
 
 def _numbers(tensor: torch.Tensor) -> np.ndarray:

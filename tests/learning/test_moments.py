@@ -80,6 +80,21 @@ def test_compiled_sweeps_are_the_reference_and_its_derivatives(kind: str, produc
     assert single.dtype == torch.float32 and float((single - exact).abs().max()) < tolerances.NETWORK_SINGLE
 
 
+def test_threads_change_nothing() -> None:
+    moments, shape = LocalMoments("square", HOPPING, COUPLING, 2), (12, 13)
+    spin, made, threads = random_spins(shape, 3), [], torch.get_num_threads()
+    try:
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            compiled = CompiledMoments(moments)
+            found = compiled.forward(spin, shape)
+            made.append((found, compiled.pullback(spin, numbers_like(found), shape)))
+    finally:
+        torch.set_num_threads(threads)
+    for other in made[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(made[0], other, strict=True))
+
+
 def test_moments_refuse_what_is_not_there() -> None:
     for products, hopping in [(0, HOPPING), (2, []), (2, [[0, 1.0]]), (2, [[40, 1.0]])]:
         with pytest.raises(ValueError, match="local moments need products >= 1 and hopping to shells from 1 to"):
