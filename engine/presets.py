@@ -209,6 +209,12 @@ def learned_error(name: str, network: str) -> float | None:
     return card.get("errors", {}).get("all", {}).get("epsilon")
 
 
+def learned_rate(name: str, network: str, size: int) -> float | None:
+    """Forces per second of a shipped network on size x size sites, one thread; None if its card does not say."""
+    card = json.loads(find(f"{name}/{network}").with_suffix(".json").read_text())
+    return card.get("evaluations_per_second", {}).get(f"{size}x{size}")
+
+
 def _learned(
     name: str, chosen: Preset, options: dict[str, Any], changes: dict[str, Any], lattice: Lattice
 ) -> ForceProvider | None:

@@ -13,7 +13,7 @@ from typing import Any
 import param
 
 from engine import PRESETS, TEXTURES, Preset
-from engine.presets import learned_error, learned_forces
+from engine.presets import learned_error, learned_forces, learned_rate
 
 SIZES = (12, 18, 24, 30, 36, 48, 64, 96, 128, 192, 256, 384, 512)
 SITES = (50, 100, 150, 200, 300)
@@ -25,7 +25,7 @@ FORCES = {
     "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical",
 }  # fmt: skip
 BEST, BEST_SIZE = "best", 48  # a network is quick: with one the page opens larger,
-TRUSTED = 0.2  # but only if the error on its card is at most this
+TRUSTED, QUICK = 0.2, 3.0  # but only with at most this error and at least so many forces per second, says its card
 LEARNED = "A network has learned the electrons of this system as published; to change them, choose ED or KPM."
 
 
@@ -66,6 +66,12 @@ CONTROLS: dict[str, Control] = {
 def networks(preset: str) -> list[str]:
     """Names of the networks that are shipped for a preset, the best one first."""
     return sorted(learned_forces(preset), key=lambda name: (name != BEST, name))
+
+
+def _is_for_pages(preset: str) -> bool:
+    """Whether the card of its best network says that a page may open with it."""
+    error, rate = learned_error(preset, BEST), learned_rate(preset, BEST, BEST_SIZE)
+    return (error or 0.0) <= TRUSTED and (rate is None or rate >= QUICK)
 
 
 def textures(system: Preset) -> list[str]:
@@ -126,7 +132,7 @@ class Controls(param.Parameterized):
         self.param.texture.objects = {TEXTURES[key].title: key for key in textures(system)}
         known = networks(name)
         size, force = system.size, system.force
-        if regular and BEST in known and (learned_error(name, BEST) or 0.0) <= TRUSTED:
+        if regular and BEST in known and _is_for_pages(name):
             size, force = max(size, BEST_SIZE), BEST
         offered = FORCES | {f"Network: {network}": network for network in known}
         self.param.force.objects = {**self.param.force.names, **offered}  # so that old and new value fit
