@@ -6,9 +6,12 @@ moments of site i are 2 x 2 blocks,
     <i| T_n(H') |i> = s_n(i) + p_n(i) . sigma,         n = 1 ... 2 K,
 
 exact after K products with H' on the cluster of sites within K hops of i, by T_2n = 2 T_n T_n - 1 and
-T_2n+1 = 2 T_n+1 T_n - T_1. A block between two sites is a + i b.sigma + c.sigma + i d with real a, d and vectors b, c, so
-that with (S.sigma)(v.sigma) = S.v + i (S x v).sigma the recursion is real and all it meets is a scalar or a vector of spin
-space. s_n and S.p_n are therefore invariant under rotations of all spins, and under S -> -S, which is time reversal.
+T_2n+1 = 2 T_n+1 T_n - T_1. A cluster that ends within fewer hops, ``reach``, has the moments of its own Hamiltonian:
+paths that leave it are missing, and its cost grows as K, not as K^3.
+
+A block between two sites is a + i b.sigma + c.sigma + i d with real a, d and vectors b, c, so that with (S.sigma)(v.sigma)
+= S.v + i (S x v).sigma the recursion is real and all it meets is a scalar or a vector of spin space. s_n and S.p_n are
+therefore invariant under rotations of all spins, and under S -> -S, which is time reversal.
 
 The clusters are pieces of the infinite lattice with the spins of the torus repeated: an electron that goes around the
 torus does not come back to where it was. This is the average over all twists of the boundary.
@@ -35,19 +38,24 @@ Bond = tuple[tuple[int, int], float]
 class LocalMoments:
     """s_n and S.p_n, n = 1 ... 2 ``products``, of every site.
 
-    ``hopping``: pairs (shell, t); ``coupling``: J. Raises ValueError for a shell that is not there and for less than one
-    product.
+    ``hopping``: pairs (shell, t); ``coupling``: J; ``products``: K; ``reach``: hops from the middle of a cluster to its
+    edge, 0 for K of them. Raises ValueError for a shell that is not there, for less than one product and for a reach that
+    is negative or beyond K.
     """
 
-    def __init__(self, kind: str, hopping: Sequence[Sequence[float]], coupling: float, products: int) -> None:
+    def __init__(
+        self, kind: str, hopping: Sequence[Sequence[float]], coupling: float, products: int, reach: int = 0
+    ) -> None:
         stars = orbits(kind, FARTHEST)
-        if products < 1 or not hopping or any(not 1 <= shell < len(stars) for shell, _ in hopping):
+        known = hopping and all(1 <= shell < len(stars) for shell, _ in hopping)
+        if products < 1 or not 0 <= reach <= products or not known:
             raise ValueError(
-                f"local moments need products >= 1 and hopping to shells from 1 to {len(stars) - 1}, got "
-                f"{products} and {[list(pair) for pair in hopping]}"
+                f"local moments need products >= 1, a reach from 0 to that and hopping to shells from 1 to "
+                f"{len(stars) - 1}, got {products}, {reach} and {[list(pair) for pair in hopping]}"
             )
         bonds = [((int(x), int(y)), float(t)) for shell, t in hopping for x, y in stars[int(shell)]]
-        self.places, self.sizes = _cluster(bonds, products)
+        self.places, self.sizes = _cluster(bonds, reach or products)
+        self.sizes += [self.sizes[-1]] * (products + 1 - len(self.sizes))
         low, high = _edges(bonds)
         self.centre, self.half = (low + high) / 2, MARGIN * ((high - low) / 2 + abs(coupling))
         self.coupling, self.products = coupling, products
@@ -72,7 +80,7 @@ class LocalMoments:
         return torch.stack([value for pair in found for value in pair], -1)
 
     def _blocks(self, spin: torch.Tensor, shape: tuple[int, int]) -> list[torch.Tensor]:
-        """T_n between every site and its cluster, n = 0 ... K: (8, B, sites within n hops, N) of a, b, c, d."""
+        """T_n between every site and its cluster, n = 0 ... K: (8, B, sites of it within n hops, N) of a, b, c, d."""
         around = spin.mT[:, :, self.around(shape, spin.device)].movedim(1, 0)  # (3, B, C, N)
         turning, hops = -self.coupling / self.half * around, torch.from_numpy(self.hops).to(spin)
         blocks = [torch.cat((torch.ones_like(around[:1, :, :1]), around.new_zeros(7, *around[0, :, :1].shape)))]

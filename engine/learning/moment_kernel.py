@@ -28,7 +28,8 @@ PRODUCT = 4 * LANES  # s, then P
 
 class Cluster(NamedTuple):
     """H' on a cluster: ``sizes`` (K + 1,), places of the ``offsets`` of t_n in an array of all blocks, and the bonds
-    starts[r] .. starts[r + 1] from site r to ``others`` with ``amplitudes``. ``numbers``: 1, -1, 2, centre, spin."""
+    starts[r] .. starts[r + 1] from site r to ``others`` with ``amplitudes``. ``numbers``: 1, -1, 2, centre,
+    spin, 0."""
 
     sizes: np.ndarray
     offsets: np.ndarray
@@ -105,45 +106,62 @@ def add_scaled(sums, q, factor, block, p, vectors):  # type: ignore[no-untyped-d
 
 
 @inlined
+def _add_next(blocks, spins, cluster, n, place):  # type: ignore[no-untyped-def]
+    """To t_n+1 at a place, H' t_n is added; from n = 1 on all of it is doubled and t_n-1 taken away."""
+    one, minus = cluster.numbers[0], cluster.numbers[1]
+    last, q = cluster.offsets[n], cluster.offsets[n + 1] + place * SIZE
+    add_applied(blocks, last, cluster.sizes[n], place, cluster, blocks, q, one)
+    if place < cluster.sizes[n]:
+        add_turned(spins, place * VECTOR, blocks, last + place * SIZE, blocks, q, one)
+    if n > 0:
+        add_scaled(blocks, q, one, blocks, q, PARTS)  # twice
+        if place < cluster.sizes[n - 1]:
+            add_scaled(blocks, q, minus, blocks, cluster.offsets[n - 1] + place * SIZE, PARTS)
+
+
+@inlined
 def _recursion(blocks, spins, cluster):  # type: ignore[no-untyped-def]
     """t_1 = H' t_0, t_n+1 = 2 H' t_n - t_n-1; t_0 is there."""
-    one, minus = cluster.numbers[0], cluster.numbers[1]
     for n in range(len(cluster.sizes) - 1):
-        last, new, now = cluster.offsets[n], cluster.offsets[n + 1], cluster.sizes[n]
-        clear(blocks, new, new + cluster.sizes[n + 1] * SIZE)
-        for place in range(cluster.sizes[n + 1]):
-            q = new + place * SIZE
-            add_applied(blocks, last, now, place, cluster, blocks, q, one)
-            if place < now:
-                add_turned(spins, place * VECTOR, blocks, last + place * SIZE, blocks, q, one)
-            if n > 0:
-                add_scaled(blocks, q, one, blocks, q, PARTS)  # twice
-                if place < cluster.sizes[n - 1]:
-                    add_scaled(blocks, q, minus, blocks, cluster.offsets[n - 1] + place * SIZE, PARTS)
+        new, places = cluster.offsets[n + 1], cluster.sizes[n + 1]
+        clear(blocks, new, new + places * SIZE)
+        for place in range(places):
+            _add_next(blocks, spins, cluster, n, place)
 
 
 @inlined
 def _changes(blocks, spins, moves, cluster, changes):  # type: ignore[no-untyped-def]
     """Change of all blocks when the spins, as H' has them, change by ``moves``."""
-    one, minus = cluster.numbers[0], cluster.numbers[1]
     clear(changes, 0, cluster.sizes[0] * SIZE)
     for n in range(len(cluster.sizes) - 1):
-        last, new, now = cluster.offsets[n], cluster.offsets[n + 1], cluster.sizes[n]
-        clear(changes, new, new + cluster.sizes[n + 1] * SIZE)
-        for place in range(cluster.sizes[n + 1]):
-            q = new + place * SIZE
-            add_applied(changes, last, now, place, cluster, changes, q, one)
-            if place < now:
-                add_turned(spins, place * VECTOR, changes, last + place * SIZE, changes, q, one)
-                add_turned(moves, place * VECTOR, blocks, last + place * SIZE, changes, q, one)
-            if n > 0:
-                add_scaled(changes, q, one, changes, q, PARTS)
-                if place < cluster.sizes[n - 1]:
-                    add_scaled(changes, q, minus, changes, cluster.offsets[n - 1] + place * SIZE, PARTS)
+        last, new, places = cluster.offsets[n], cluster.offsets[n + 1], cluster.sizes[n + 1]
+        clear(changes, new, new + places * SIZE)
+        for place in range(places):
+            if place < cluster.sizes[n]:
+                there, q = last + place * SIZE, new + place * SIZE
+                add_turned(moves, place * VECTOR, blocks, there, changes, q, cluster.numbers[0])
+            _add_next(changes, spins, cluster, n, place)
 
 
 @inlined
-def _add_product(left, l, right, r, places, found, at):  # type: ignore[no-untyped-def]  # noqa: E741
+def add_paired(left, p, right, q, sums, at, factor, side):  # type: ignore[no-untyped-def]
+    """sums[at] += factor (a c' + a' c + d b' + d' b + side (b x c' + b' x c)), the blocks (a, b, c, d) and primed."""
+    a, d, e, h = load(left, p), load(left, p + 7 * LANES), load(right, q), load(right, q + 7 * LANES)
+    for k in range(3):
+        i, j = (k + 1) % 3, (k + 2) % 3
+        b, c = load(left, p + (1 + k) * LANES), load(left, p + (4 + k) * LANES)
+        f, g = load(right, q + (1 + k) * LANES), load(right, q + (4 + k) * LANES)
+        straight = madd(a, g, madd(e, c, madd(d, f, multiply(h, b))))
+        b1, b2 = load(left, p + (1 + i) * LANES), load(left, p + (1 + j) * LANES)
+        c1, c2 = load(left, p + (4 + i) * LANES), load(left, p + (4 + j) * LANES)
+        f1, f2 = load(right, q + (1 + i) * LANES), load(right, q + (1 + j) * LANES)
+        g1, g2 = load(right, q + (4 + i) * LANES), load(right, q + (4 + j) * LANES)
+        crossed = add(minor(b1, g2, b2, g1), minor(f1, c2, f2, c1))
+        increase(sums, at + k * LANES, scaled(factor, add(straight, scaled(side, crossed))))
+
+
+@inlined
+def _add_product(left, l, right, r, places, found, at, one):  # type: ignore[no-untyped-def]  # noqa: E741
     """found[at] += s and P of sum over places of left+ right."""
     for place in range(places):
         p, q = l + place * SIZE, r + place * SIZE
@@ -151,29 +169,18 @@ def _add_product(left, l, right, r, places, found, at):  # type: ignore[no-untyp
         for part in range(PARTS):
             s = madd(load(left, p + part * LANES), load(right, q + part * LANES), s)
         increase(found, at, s)
-        a, d, e, h = load(left, p), load(left, p + 7 * LANES), load(right, q), load(right, q + 7 * LANES)
-        for k in range(3):
-            i, j = (k + 1) % 3, (k + 2) % 3
-            b, c = load(left, p + (1 + k) * LANES), load(left, p + (4 + k) * LANES)
-            f, g = load(right, q + (1 + k) * LANES), load(right, q + (4 + k) * LANES)
-            straight = madd(a, g, madd(e, c, madd(d, f, multiply(h, b))))
-            b1, b2 = load(left, p + (1 + i) * LANES), load(left, p + (1 + j) * LANES)
-            c1, c2 = load(left, p + (4 + i) * LANES), load(left, p + (4 + j) * LANES)
-            f1, f2 = load(right, q + (1 + i) * LANES), load(right, q + (1 + j) * LANES)
-            g1, g2 = load(right, q + (4 + i) * LANES), load(right, q + (4 + j) * LANES)
-            crossed = add(minor(b1, g2, b2, g1), minor(f1, c2, f2, c1))
-            increase(found, at + (1 + k) * LANES, add(straight, crossed))
+        add_paired(left, p, right, q, found, at + LANES, one, one)
 
 
 @inlined
 def _add_products(left, right, cluster, found):  # type: ignore[no-untyped-def]
     """found += R_1 ... R_2K of these two sets of blocks."""
-    offsets, sizes = cluster.offsets, cluster.sizes
-    _add_product(left, offsets[0], right, offsets[1], sizes[0], found, 0)
+    offsets, sizes, one = cluster.offsets, cluster.sizes, cluster.numbers[0]
+    _add_product(left, offsets[0], right, offsets[1], sizes[0], found, 0, one)
     for n in range(1, len(sizes)):
-        _add_product(left, offsets[n], right, offsets[n], sizes[n], found, (2 * n - 1) * PRODUCT)
+        _add_product(left, offsets[n], right, offsets[n], sizes[n], found, (2 * n - 1) * PRODUCT, one)
         if n + 1 < len(sizes):
-            _add_product(left, offsets[n], right, offsets[n + 1], sizes[n], found, 2 * n * PRODUCT)
+            _add_product(left, offsets[n], right, offsets[n + 1], sizes[n], found, 2 * n * PRODUCT, one)
 
 
 @inlined

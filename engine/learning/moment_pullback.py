@@ -9,37 +9,19 @@ in the real inner product of blocks, where hopping and both products with a real
 
 from __future__ import annotations
 
-from engine.lanes import LANES, add, compiled, inlined, load, madd, multiply, scaled, store
+from engine.lanes import LANES, compiled, inlined, load, madd, multiply, scaled, store
 from engine.learning.moment_kernel import (
     PARTS,
     PRODUCT,
     SIZE,
     VECTOR,
     add_applied,
+    add_paired,
     add_scaled,
     add_turned,
     clear,
-    increase,
-    minor,
     start,
 )
-
-
-@inlined
-def _add_outer(left, p, right, q, sums, s, factor):  # type: ignore[no-untyped-def]
-    """sums[s] += factor d(left.(S.sigma) right) / dS: a'c + a c' + d b' + d' b + c x b' + c' x b."""
-    a, d, e, h = load(left, p), load(left, p + 7 * LANES), load(right, q), load(right, q + 7 * LANES)
-    for k in range(3):
-        i, j = (k + 1) % 3, (k + 2) % 3
-        b, c = load(left, p + (1 + k) * LANES), load(left, p + (4 + k) * LANES)
-        f, g = load(right, q + (1 + k) * LANES), load(right, q + (4 + k) * LANES)
-        straight = madd(a, g, madd(e, c, madd(h, b, multiply(d, f))))
-        b1, b2 = load(left, p + (1 + i) * LANES), load(left, p + (1 + j) * LANES)
-        c1, c2 = load(left, p + (4 + i) * LANES), load(left, p + (4 + j) * LANES)
-        f1, f2 = load(right, q + (1 + i) * LANES), load(right, q + (1 + j) * LANES)
-        g1, g2 = load(right, q + (4 + i) * LANES), load(right, q + (4 + j) * LANES)
-        crossed = add(minor(g1, b2, g2, b1), minor(c1, f2, c2, f1))
-        increase(sums, s + k * LANES, scaled(factor, add(straight, crossed)))
 
 
 @inlined
@@ -92,7 +74,8 @@ def _backwards(blocks, spins, cluster, adjoint, slope):  # type: ignore[no-untyp
         here, before = offsets[m], offsets[m - 1]
         for place in range(sizes[m - 1]):
             p, q = here + place * SIZE, before + place * SIZE
-            _add_outer(adjoint, p, blocks, q, slope, place * VECTOR, factor)
+            # d(lambda.(S.sigma) t) / dS
+            add_paired(adjoint, p, blocks, q, slope, place * VECTOR, factor, numbers[1])
             if m > 1:
                 add_applied(adjoint, here, sizes[m], place, cluster, adjoint, q, factor)
                 for _ in range(2):

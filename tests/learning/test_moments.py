@@ -60,12 +60,28 @@ def test_moments_are_those_of_the_matrix(kind: str) -> None:
     torch.testing.assert_close(moments(spin, shape).to(exact), exact, **EXACT)
 
 
-@pytest.mark.parametrize("products", [1, 2, 5])
 @pytest.mark.parametrize("kind", KINDS)
-def test_compiled_sweeps_are_the_reference_and_its_derivatives(kind: str, products: int) -> None:
+def test_a_cluster_that_ends_has_the_moments_of_its_own_matrix(kind: str) -> None:
+    moments, shape, site = LocalMoments(kind, HOPPING, COUPLING, 3, reach=2), (12, 13), 5 * 13 + 6
+    spin, identity = random_spins(shape, 1), torch.eye(2, dtype=torch.complex128)
+    near = spin[0, moments.around(shape, spin.device)[:, site]]
+    onsite = -COUPLING / moments.half * torch.einsum("ck,kab->cab", near.to(PAULI), PAULI)
+    matrix = torch.kron(torch.from_numpy(moments.hops).to(PAULI), identity) + torch.block_diag(*onsite)
+    matrix = matrix - moments.centre / moments.half * torch.eye(len(matrix), dtype=matrix.dtype)
+    before, now, exact = torch.eye(len(matrix), dtype=matrix.dtype), matrix, []
+    for _ in range(6):
+        block = now[:2, :2]
+        exact += [block.trace() / 2, torch.einsum("ab,kba,k->", block, PAULI, near[0].to(PAULI)) / 2]
+        before, now = now, 2 * matrix @ now - before
+    torch.testing.assert_close(moments(spin, shape)[0, site].to(PAULI), torch.stack(exact), **EXACT)
+
+
+@pytest.mark.parametrize(("products", "reach"), [(1, 0), (2, 0), (5, 0), (5, 2)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_compiled_sweeps_are_the_reference_and_its_derivatives(kind: str, products: int, reach: int) -> None:
     """7 x 5 sites: the groups of sixteen do not come out even, and the clusters are larger than the torus."""
     shape = (7, 5)
-    moments, spin = LocalMoments(kind, HOPPING, COUPLING, products), random_spins(shape)
+    moments, spin = LocalMoments(kind, HOPPING, COUPLING, products, reach), random_spins(shape)
     compiled = CompiledMoments(moments)
     assert compiled.runs_on(spin)
     exact = moments(spin, shape)
@@ -96,9 +112,15 @@ def test_threads_change_nothing() -> None:
 
 
 def test_moments_refuse_what_is_not_there() -> None:
-    for products, hopping in [(0, HOPPING), (2, []), (2, [[0, 1.0]]), (2, [[40, 1.0]])]:
-        with pytest.raises(ValueError, match="local moments need products >= 1 and hopping to shells from 1 to"):
-            LocalMoments("square", hopping, 1.0, products)
+    for products, hopping, reach in [
+        (0, HOPPING, 0),
+        (2, [], 0),
+        (2, [[0, 1.0]], 0),
+        (2, [[40, 1.0]], 0),
+        (2, HOPPING, 3),
+    ]:
+        with pytest.raises(ValueError, match="local moments need products >= 1, a reach from 0 to that and hopping to"):
+            LocalMoments("square", hopping, 1.0, products, reach)
 
 
 def small_network(kind: str = "triangular", products: int = 3) -> MomentNetwork:
