@@ -1,7 +1,14 @@
 """The force of a trained network: a ForceProvider like the exact ones.
 
-A conservative network gives the electrons' energy E, and the force -dE/dS by autograd; a torque network T gives only
-the part of the field that moves the spins, T x S, and no energy. External fields are added by Zeeman, as always.
+A conservative network gives the electrons' energy E, and the force -dE/dS; a torque network T gives T x S and no energy.
+External fields are added by Zeeman, as always.
+
+Networks learn from unit spins the part of the field that moves them. What they say of other lengths is not learned, and the
+part along the spin can be a thousand times the other. So the energy is that of the directions, E(S / |S|), and its force
+
+    h = [h(s) - (h(s) . s) s] / |S|,    s = S / |S|,
+
+which an integrator may also ask for between two states, where spins are a little shorter.
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ import torch
 
 from engine.forces import ForceProvider, Response
 from engine.lattice import Lattice
-from engine.learning.network import LATTICES, Network, field_and_energy
+from engine.learning.network import LATTICES, Network, field_and_energy, transverse
 from engine.learning.weights import find, read_network
 from engine.state import SpinState
 
@@ -27,7 +34,7 @@ SITES_AT_ONCE_ELSEWHERE = 2**18
 
 @dataclass(frozen=True, eq=False)
 class LearnedForce(ForceProvider):
-    """Force (B, N, 3) and energy (B,) float64 (None for torque networks) of a network.
+    """Transverse force (B, N, 3) and energy (B,) float64 (None for torque networks) of a network.
 
     ``card`` says what it was trained for. ``shape`` (L1, L2) of the lattice, or what ``network.place`` says of random
     sites; None: L x L, for any square number of sites. Works in the dtype and on the device of the state; ``network``
@@ -54,9 +61,11 @@ class LearnedForce(ForceProvider):
         shape = self._shape(state.sites)
         network = self._copy(state.spin.device, state.spin.dtype)
         most = SITES_AT_ONCE.get(state.spin.device.type, SITES_AT_ONCE_ELSEWHERE)
-        parts = state.spin.detach().split(max(1, most // state.sites))
+        length = torch.linalg.vector_norm(state.spin.detach(), dim=-1, keepdim=True)
+        spin = state.spin.detach() / length
+        parts = spin.split(max(1, most // state.sites))
         fields, energies = zip(*(field_and_energy(network, part, shape) for part in parts), strict=True)
-        force = torch.cat(fields).detach()
+        force = transverse(torch.cat(fields).detach(), spin) / length
         if not network.conservative:
             return Response(force)
         return Response(force, torch.cat([energy for energy in energies if energy is not None]).double())

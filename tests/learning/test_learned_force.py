@@ -16,6 +16,7 @@ from engine.learning import weights
 from engine.learning.force import LearnedForce, load_force
 from engine.learning.networks import CNN, ECNN
 from engine.learning.weights import FORMAT, read_network, save_network
+from tests import tolerances
 
 CARD = {"preset": "skyrmion", "electrons": electrons_of("skyrmion")}
 STEP = 1e-5
@@ -46,6 +47,21 @@ def test_weights_and_card_come_back(file: Path) -> None:
     assert not any(parameter.requires_grad for parameter in read.parameters())
     assert card == json.loads(file.with_suffix(".json").read_text())
     assert card["format"] == FORMAT and card["network"] == "ecnn" and card["lattice"] == "triangular"
+
+
+def test_force_is_that_of_the_energy_of_directions(file: Path) -> None:
+    """Spins of any length, as integrators may ask for: no force along them, and the derivative of the energy across."""
+    lattice = engine.triangular(4)
+    force, start = load_force(file, lattice), state(lattice, 1)
+    spin = start.spin * torch.linspace(0.5, 1.5, 16, dtype=torch.float64)[:, None]
+    response = force(start.with_spin(spin))
+    assert float((response.force * spin).sum(-1).abs().max()) < tolerances.ROUNDING
+    assert float(response.force.norm()) > 0.01
+    move = torch.randn(spin.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    ends = [force(start.with_spin(spin + sign * STEP * move)).energy for sign in (1, -1)]
+    assert ends[0] is not None and ends[1] is not None
+    slope = float(ends[0] - ends[1]) / (2 * STEP)
+    assert slope == pytest.approx(-float((response.force * move).sum()), rel=tolerances.GRADIENT)
 
 
 def test_reading_leaves_the_random_generator_alone(file: Path) -> None:

@@ -13,6 +13,8 @@ from engine.learning.weights import shipped
 from tests.tolerances import (
     DOUBLE_EXCHANGE_ENERGY,
     DOUBLE_EXCHANGE_EPSILON,
+    SCHEMES_APART,
+    SCHEMES_TURN,
     SHIPPED_ENERGY,
     SHIPPED_EPSILON,
     SPIN_GLASS_ENERGY,
@@ -36,6 +38,19 @@ def test_files_are_small_and_their_cards_complete(name: str) -> None:
     assert path.stat().st_size <= 10 * 2**20
     assert card["preset"] == name.split("/")[0] and card["command"].startswith("spinviz train")
     assert card["errors"]["all"]["epsilon"] < 0.5 and card["limits"] and card["data"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_schemes_that_ask_for_other_spins_move_alike(name: str) -> None:
+    """Heun evaluates the force at unit spins, the semi-implicit scheme at shorter ones, where no network was trained."""
+    system, network = name.split("/")
+    start = engine.preset(system, size=40 if system == "spin_glass" else 6, force=network, seed=3)
+    rms = float(start.response().force.square().sum(-1).mean().sqrt())
+    moves = []
+    for scheme in (engine.HeunLLG, engine.SemiImplicitLLG):
+        dynamics = scheme(damping=0.2, temperature=0.0, time_step=SCHEMES_TURN / rms)
+        moves.append(dynamics.step(start.state, start.force, engine.Noise([1]))[0].spin - start.state.spin)
+    assert float((moves[1] - moves[0]).norm() / moves[0].norm()) < SCHEMES_APART
 
 
 @pytest.mark.parametrize("texture", ["random", "skyrmion_crystal"])
