@@ -45,7 +45,7 @@ def test_schemes_that_ask_for_other_spins_move_alike(name: str) -> None:
     """Heun evaluates the force at unit spins, the semi-implicit scheme at shorter ones, where no network was trained."""
     system, network = name.split("/")
     start = engine.preset(system, size=40 if system == "spin_glass" else 6, force=network, seed=3)
-    rms = float(start.response().force.square().sum(-1).mean().sqrt())
+    rms = float(transverse(start.response().force, start.state.spin).square().sum(-1).mean().sqrt())
     moves = []
     for scheme in (engine.HeunLLG, engine.SemiImplicitLLG):
         dynamics = scheme(damping=0.2, temperature=0.0, time_step=SCHEMES_TURN / rms)
