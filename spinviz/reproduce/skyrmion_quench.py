@@ -28,7 +28,7 @@ from spinviz.reproduce.networks import exact_force
 from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_spins, draw_structure, kept_steps
 
 SMALL: dict[str, Any] = {
-    "size": 12, "starts": 6, "steps": 18, "twists": 4, "large": 48, "large_starts": 4, "large_steps": 128,
+    "size": 12, "starts": 6, "steps": 18, "twists": 4, "large": 96, "large_starts": 4, "large_steps": 200,
 }  # fmt: skip
 FULL: dict[str, Any] = {
     "size": 12, "starts": 30, "steps": 60, "twists": 8, "large": 150, "large_starts": 50, "large_steps": 4000,
