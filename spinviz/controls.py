@@ -25,7 +25,7 @@ FORCES = {
     "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical",
 }  # fmt: skip
 BEST, BEST_SIZE = "best", 48  # a network is quick: with one the page opens larger,
-TRUSTED, QUICK = 0.2, 3.0  # but only with at most this error and at least so many forces per second, says its card
+TRUSTED, QUICK = 0.2, 5.0  # but only with at most this error and at least so many forces per second, says its card
 LEARNED = "A network has learned the electrons of this system as published; to change them, choose ED or KPM."
 
 

@@ -1,4 +1,7 @@
-"""Configurations on which forces are learned: random spins, snapshots of quenches, perturbed textures.
+"""Configurations on which forces are learned: random spins, snapshots of quenches, perturbed textures, late states.
+
+Late states are snapshots of quenches in steps ``LATE_STRIDE`` times as long, half of them without a field: what a network
+meets in long runs is ordered otherwise than anything early, and unknown to it if it has seen only the beginnings.
 
 Everything is a pure function of (seed, block): a block is one configuration, or one quench with several snapshots.
 Which block has which kind and shape follows from the wanted mix alone, so that labelling can stop and go on anywhere.
@@ -21,8 +24,9 @@ from engine.noise import Noise
 from engine.state import SpinState
 from engine.textures import perturbed, texture
 
-KINDS = ("random", "quench", "texture")
+KINDS = ("random", "quench", "texture", "late")
 SNAPSHOT_STEPS = (3, 7, 13, 22, 36, 60)
+LATE_STEPS, LATE_STRIDE = (40, 80, 120, 180, 240, 300), 4
 LEAST_PERTURBATION, LARGEST_PERTURBATION = 0.02, 0.8
 Shape = tuple[int, int]
 
@@ -54,7 +58,7 @@ class Block:
 
     @property
     def records(self) -> int:
-        return len(SNAPSHOT_STEPS) if self.kind == "quench" else 1
+        return {"quench": len(SNAPSHOT_STEPS), "late": len(LATE_STEPS)}.get(self.kind, 1)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def configurations(source: Source, block: Block, seed: int) -> list[Configuratio
         return [Configuration(texture(source.random, lattice, seed=spin_seed)[0], {"texture": source.random})]
     if block.kind == "texture":
         return [_perturbed_texture(lattice, choose, spin_seed)]
-    return _quench(source, lattice, choose, spin_seed)
+    return _quench(source, lattice, choose, spin_seed, block.kind == "late")
 
 
 def _perturbed_texture(lattice: Lattice, choose: np.random.Generator, seed: int) -> Configuration:
@@ -129,22 +133,26 @@ def _texture(lattice: Lattice, choose: np.random.Generator) -> tuple[str, dict[s
     return name, {"bias": float(choose.uniform(0, 3))}
 
 
-def _quench(source: Source, lattice: Lattice, choose: np.random.Generator, seed: int) -> list[Configuration]:
+def _quench(
+    source: Source, lattice: Lattice, choose: np.random.Generator, seed: int, late: bool
+) -> list[Configuration]:
     """Snapshots of one run from random spins, with damping, field, temperature and time step of its own."""
     settings = {
         "damping": float(np.exp(choose.uniform(np.log(0.05), 0.0))),
         "field_z": float(choose.uniform(0, source.field_scale)),
         "temperature": float(choose.choice([0.0, 0.25 * choose.random() * source.temperature_scale])),
-        "time_step": source.time_step,
+        "time_step": source.time_step * (LATE_STRIDE if late else 1),
     }
+    if late and choose.random() < 0.5:
+        settings["field_z"] = 0.0
     dynamics = SemiImplicitLLG(
-        damping=settings["damping"], temperature=settings["temperature"], time_step=source.time_step
+        damping=settings["damping"], temperature=settings["temperature"], time_step=settings["time_step"]
     )
     force = SumForce(source.rough(lattice), ClassicalForce(Zeeman((0.0, 0.0, settings["field_z"]))))
     state, noise = SpinState(texture(source.random, lattice, seed=seed)), Noise([seed])
-    found = []
-    for step in range(1, SNAPSHOT_STEPS[-1] + 1):
+    found, steps = [], LATE_STEPS if late else SNAPSHOT_STEPS
+    for step in range(1, steps[-1] + 1):
         state, _ = dynamics.step(state, force, noise)
-        if step in SNAPSHOT_STEPS:
+        if step in steps:
             found.append(Configuration(state.spin[0], {**settings, "step": step}))
     return found

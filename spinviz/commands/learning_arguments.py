@@ -95,7 +95,8 @@ def add_dataset(commands: Any) -> None:
                          help="mesh of twists of the first shape; others get as many as make the same period (8)",
     )  # fmt: skip
     dataset.add_argument("--mix", type=mix, metavar="KIND=SHARE,..",
-                         help="random=0.4,quench=0.3,texture=0.3; of random sites: random=0.4,quench=0.6")  # fmt: skip
+                         help="random=0.4,quench=0.3,texture=0.3; late: ends of long quenches; of random sites: "
+                         "random=0.4,quench=0.6")  # fmt: skip
     dataset.add_argument("--count", type=int, default=1000, metavar="N", help="records wanted (1000)")
     dataset.add_argument("--seed", type=int, default=0)
     dataset.add_argument("--out", required=True, metavar="DATA.h5")

@@ -17,7 +17,7 @@ import torch
 from engine import ClassicalForce, HeisenbergModel, SpinState, texture
 from engine.learnable import source
 from engine.learning.dataset import Records, label, opened, read
-from engine.learning.sampling import SNAPSHOT_STEPS, Block, Source, configurations, plan
+from engine.learning.sampling import KINDS, LATE_STEPS, LATE_STRIDE, SNAPSHOT_STEPS, Block, Source, configurations, plan
 from tests import tolerances
 
 MIX = {"random": 0.2, "quench": 0.5, "texture": 0.3}
@@ -84,7 +84,7 @@ def test_senseless_plans_are_refused(mix: dict, shapes: list, count: int) -> Non
         list(plan(mix, shapes, count))
 
 
-@pytest.mark.parametrize("kind", ["random", "quench", "texture"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_configurations_are_functions_of_seed_and_block(cheap: Source, kind: str) -> None:
     block = Block(7, kind, (4, 6))
     before = torch.get_rng_state()
@@ -102,6 +102,17 @@ def test_configurations_are_functions_of_seed_and_block(cheap: Source, kind: str
         assert json.loads(json.dumps(one.origin)) == one.origin
     for changed in (configurations(cheap, block, SEED + 1), configurations(cheap, Block(8, kind, (4, 6)), SEED)):
         assert not torch.equal(changed[0].spin, first[0].spin)
+
+
+def test_late_states_are_those_of_longer_quenches(cheap: Source) -> None:
+    """Five times as many steps of four times the length; some have a field, some none."""
+    runs = [configurations(cheap, Block(number, "late", (4, 4)), SEED) for number in range(8)]
+    for found in runs:
+        assert [one.origin["step"] for one in found] == list(LATE_STEPS)
+        assert {one.origin["time_step"] for one in found} == {LATE_STRIDE * cheap.time_step}
+    assert LATE_STEPS[-1] == 5 * SNAPSHOT_STEPS[-1]
+    fields = [found[0].origin["field_z"] for found in runs]
+    assert 0 < sum(field == 0 for field in fields) < 8
 
 
 # Files
