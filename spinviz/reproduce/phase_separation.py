@@ -27,7 +27,7 @@ from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
 from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps, without_bend
 
-SMALL: dict[str, Any] = {"size": 12, "starts": 6, "steps": 80, "large": 36, "large_starts": 4, "large_steps": 1000}
+SMALL: dict[str, Any] = {"size": 12, "starts": 6, "steps": 80, "large": 32, "large_starts": 4, "large_steps": 500}
 FULL: dict[str, Any] = {
     "size": 30,
     "starts": 20,
