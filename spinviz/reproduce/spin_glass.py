@@ -36,7 +36,7 @@ from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
 from spinviz.reproduce.pictures import kept_steps
 
-SMALL: dict[str, Any] = {"sites": 100, "realizations": 10, "starts": 1, "steps": 500, "spectra": 40}
+SMALL: dict[str, Any] = {"sites": 100, "realizations": 10, "starts": 1, "steps": 1000, "spectra": 40}
 FULL: dict[str, Any] = {"sites": 100, "realizations": 30, "starts": 4, "steps": 5000, "spectra": 500}
 NETWORK, WIDTH, LEAST_REALIZATIONS, FEWEST = "spin_glass/best", 0.1, 10, 5
 TIME_STEP = 5.0  # dt |h_perp| is about 0.1
