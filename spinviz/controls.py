@@ -24,8 +24,8 @@ FORCES = {
     "Exact diagonalization (ED)": "ed", "Pole expansion (exact)": "poles",
     "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical",
 }  # fmt: skip
-BEST, BEST_SIZE = "best", 48  # a network is quick: with one the page opens larger,
-TRUSTED, QUICK = 0.2, 5.0  # but only with at most this error and at least so many forces per second, says its card
+BEST, BEST_SIZE = "best", 48  # a network is quick: with one the page opens, and larger, if it can,
+TRUSTED, QUICK = 0.2, 15.0  # but only with at most this error and at least so many forces per second, by its card
 LEARNED = "A network has learned the electrons of this system as published; to change them, choose ED or KPM."
 
 
@@ -68,10 +68,14 @@ def networks(preset: str) -> list[str]:
     return sorted(learned_forces(preset), key=lambda name: (name != BEST, name))
 
 
-def _is_for_pages(preset: str) -> bool:
-    """Whether the card of its best network says that a page may open with it."""
-    error, rate = learned_error(preset, BEST), learned_rate(preset, BEST, BEST_SIZE)
-    return (error or 0.0) <= TRUSTED and (rate is None or rate >= QUICK)
+def _size_with_best(name: str) -> int | None:
+    """Size of the lattice with which a page opens with the best network, None: not with it."""
+    own = PRESETS[name].size
+    rate = learned_rate(name, BEST, BEST_SIZE)
+    if (learned_error(name, BEST) or 0.0) > TRUSTED:
+        return None
+    sizes = (max(own, BEST_SIZE), own)
+    return next((size for size in sizes if rate is None or rate * (BEST_SIZE / size) ** 2 >= QUICK), None)
 
 
 def textures(system: Preset) -> list[str]:
@@ -132,8 +136,8 @@ class Controls(param.Parameterized):
         self.param.texture.objects = {TEXTURES[key].title: key for key in textures(system)}
         known = networks(name)
         size, force = system.size, system.force
-        if regular and BEST in known and _is_for_pages(name):
-            size, force = max(size, BEST_SIZE), BEST
+        if regular and BEST in known and (quick := _size_with_best(name)):
+            size, force = quick, BEST
         offered = FORCES | {f"Network: {network}": network for network in known}
         self.param.force.objects = {**self.param.force.names, **offered}  # so that old and new value fit
         self.param.update(preset=name, size=size, force=force, texture=system.texture)

@@ -210,6 +210,15 @@ def test_the_page_opens_with_the_best_network(shipped: Path) -> None:
     assert controls.force == "kpm" and list(controls.param.force.names.values()) == ["ed", "poles", "kpm", "classical"]
 
 
+def test_the_page_opens_with_a_network_only_if_it_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forces per second on 48 x 48 sites, by the card: at 24 x 24 four times as many."""
+    for rate, size, force in ((20.0, 48, "best"), (6.0, 24, "best"), (3.0, 24, "kpm")):
+        monkeypatch.setattr("spinviz.controls.learned_rate", lambda *_, rate=rate: rate)
+        controls = Controls()
+        controls.choose("double_exchange")
+        assert (controls.size, controls.force) == (size, force)
+
+
 def test_the_page_opens_as_ever_without_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "SHIPPED", tmp_path)
     controls = Controls()
