@@ -9,7 +9,7 @@ f_i being s_n(i) and S_i.p_n(i), n = 1 ... 2 K, with mean zero and mixed so that
 one over the training data. The mean over all sites is how the chemical potential at fixed filling knows the whole state.
 Exact in K hops of the electrons, so few records suffice; what longer paths add is guessed, worst in metals and at low
 temperature. Measured on ``tetrahedral``: clusters of 8 hops with K = 20 cost as much as whole ones with K = 14 and err by
-0.11 instead of 0.14 after the same five minutes; those of 5 hops with K = 36 by 0.13.
+0.11 instead of 0.14 after the same five minutes of training.
 
 Symmetries, exact by construction: rotation of all spins, translation, point group, time reversal. Conservative.
 Source of the idea: D. G. Pettifor, Phys. Rev. Lett. 63, 2480 (1989), where the function of the moments is derived.
