@@ -79,18 +79,31 @@ def network_configuration(
     if not chosen.coupling:
         raise ValueError(f"preset {name!r} has no electrons to learn from")
     made: dict[str, Any] = {"kind": chosen.lattice}
+    hopping = [[shell, t] for shell, t in (chosen.hopping or {}).items()]
+    known = chosen.chemical_potential if chosen.chemical_potential is not None else chemical_potential
+    kernels = {"hopping": hopping, "chemical_potential": known, "temperature": chosen.electron_temperature}
     if network == "medium":
         made |= {"coupling": chosen.coupling}
     if network == "moments":
-        made |= {"hopping": [[shell, t] for shell, t in (chosen.hopping or {}).items()], "coupling": chosen.coupling}
+        made |= {"hopping": hopping, "coupling": chosen.coupling}
     if network == "rings":
-        known = chosen.chemical_potential if chosen.chemical_potential is not None else chemical_potential
-        made |= {"hopping": [[shell, t] for shell, t in (chosen.hopping or {}).items()],
-                 "chemical_potential": known, "temperature": chosen.electron_temperature}  # fmt: skip
+        made |= kernels
     made |= given
-    if network == "rings" and (made["chemical_potential"] is None or made["temperature"] <= 0):
+    if network == "poles":
+        rest = made.pop("rest", {})
+        if rest.get("network", "rings") == "rings":
+            rest = {"network": "rings", **kernels, "channels": [], **rest}
+            _check_kernels(name, rest)
+        made = {"hopping": hopping, "coupling": chosen.coupling, "temperature": chosen.electron_temperature,
+                "chemical_potential": chosen.chemical_potential, "filling": chosen.filling, "rest": rest, **made}  # fmt: skip
+    if network == "rings":
+        _check_kernels(name, made)
+    return made
+
+
+def _check_kernels(name: str, made: dict[str, Any]) -> None:
+    if made["chemical_potential"] is None or made["temperature"] <= 0:
         raise ValueError(
             f"network 'rings' needs a chemical potential and a temperature > 0, got {made['chemical_potential']} and "
             f"{made['temperature']} for preset {name!r}; give --set chemical_potential=... --set temperature=..."
         )
-    return made

@@ -6,6 +6,7 @@ Nothing here knows of a page: the widgets are made from these parameters, and th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ FORCES = {
     "Exact diagonalization (ED)": "ed", "Pole expansion (exact)": "poles",
     "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical",
 }  # fmt: skip
-BEST, BEST_SIZE = "best", 48  # a network is quick: with one the page opens, and larger, if it can,
+BEST, FAST, LEARNED_SIZE = "best", "fast", 48  # a network is quick: with one the page opens, and larger, if it can,
 TRUSTED, QUICK = 0.2, 15.0  # but only with at most this error and at least so many forces per second, by its card
 LEARNED = "A network has learned the electrons of this system as published; to change them, choose ED or KPM."
 
@@ -65,17 +66,26 @@ CONTROLS: dict[str, Control] = {
 
 def networks(preset: str) -> list[str]:
     """Names of the networks that are shipped for a preset, the best one first."""
-    return sorted(learned_forces(preset), key=lambda name: (name != BEST, name))
+    return sorted(learned_forces(preset), key=lambda name: (name != BEST, name != FAST, name))
 
 
-def _size_with_best(name: str) -> int | None:
-    """Size of the lattice with which a page opens with the best network, None: not with it."""
+def _opening(name: str) -> tuple[int, str] | None:
+    """Size of the lattice and network with which a page opens, None: with none. Size first, then accuracy."""
     own = PRESETS[name].size
-    rate = learned_rate(name, BEST, BEST_SIZE)
-    if (learned_error(name, BEST) or 0.0) > TRUSTED:
-        return None
-    sizes = (max(own, BEST_SIZE), own)
-    return next((size for size in sizes if rate is None or rate * (BEST_SIZE / size) ** 2 >= QUICK), None)
+    known = [network for network in (BEST, FAST) if network in networks(name)]
+    for size in (max(own, LEARNED_SIZE), own):
+        for network in known:
+            if (learned_error(name, network) or 0.0) <= TRUSTED and _rate(name, network, size) >= QUICK:
+                return size, network
+    return None
+
+
+def _rate(name: str, network: str, size: int) -> float:
+    """Forces per second by the card; infinite where it says nothing."""
+    if (rate := learned_rate(name, network, size)) is not None:
+        return rate
+    known = learned_rate(name, network, LEARNED_SIZE)
+    return math.inf if known is None else known * (LEARNED_SIZE / size) ** 2
 
 
 def textures(system: Preset) -> list[str]:
@@ -127,7 +137,7 @@ class Controls(param.Parameterized):
         return PRESETS[self.preset]
 
     def choose(self, name: str) -> None:
-        """Take a preset's ranges and its own size, force and texture; the best network where there is one."""
+        """Take a preset's ranges and its own size, force and texture; a network where there is a quick one."""
         system = PRESETS[name]
         regular = system.lattice != "random_sites"
         self._set_ranges(system)
@@ -136,8 +146,8 @@ class Controls(param.Parameterized):
         self.param.texture.objects = {TEXTURES[key].title: key for key in textures(system)}
         known = networks(name)
         size, force = system.size, system.force
-        if regular and BEST in known and (quick := _size_with_best(name)):
-            size, force = quick, BEST
+        if regular and (quick := _opening(name)):
+            size, force = quick
         offered = FORCES | {f"Network: {network}": network for network in known}
         self.param.force.objects = {**self.param.force.names, **offered}  # so that old and new value fit
         self.param.update(preset=name, size=size, force=force, texture=system.texture)

@@ -20,10 +20,13 @@ def check_twists(twists: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(k) for k in mesh)
 
 
-def twist_mesh(twists: tuple[int, ...], dimension: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """All twists of the mesh, (K, d) radians. Raises ValueError when the mesh has another dimension."""
+def twist_mesh(
+    twists: tuple[int, ...], dimension: int, dtype: torch.dtype, device: torch.device, centred: bool = False
+) -> torch.Tensor:
+    """All twists of the mesh, (K, d) radians; ``centred``: theta_j = 2 pi m / k_j. Raises ValueError when the mesh has
+    another dimension."""
     mesh = (1,) * dimension if all(k == 1 for k in twists) else twists
     if len(mesh) != dimension:
         raise ValueError(f"twists {twists} have {len(twists)} directions, the lattice has {dimension}")
-    axes = [[0.0] if k == 1 else [2 * math.pi * (m + 0.5) / k for m in range(k)] for k in mesh]
+    axes = [[0.0] if k == 1 else [2 * math.pi * (m + (0.0 if centred else 0.5)) / k for m in range(k)] for k in mesh]
     return torch.tensor(list(itertools.product(*axes)), dtype=dtype, device=device)

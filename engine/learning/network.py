@@ -61,6 +61,15 @@ class Network(torch.nn.Module, ABC):
             (gradient,) = torch.autograd.grad(energy.sum(), spin, create_graph=True)
         return -gradient, energy
 
+    @property
+    def taught(self) -> Network:
+        """The part that training moves; where it is not the whole, ``remaining`` says what the other part gives."""
+        return self
+
+    def remaining(self, group: Records) -> Records:
+        """These records with the forces and energies that ``taught`` has to learn."""
+        return group
+
     def initialise(self, groups: Sequence[Records]) -> None:
         """Take scale and offset from training data; networks with a linear part also fit that. Called once, before
         training; a trained network has all of this among its weights."""

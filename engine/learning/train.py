@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from engine.learning.dataset import Records, read
-from engine.learning.network import Network, field_and_energy, transverse
+from engine.learning.network import Network, field_and_energy, transverse, transverse_rms
 from engine.learning.networks import NETWORKS
 from engine.learning.run import Loss, TrainingOptions, TrainingRun
 from engine.learning.weights import network_name
@@ -90,12 +90,20 @@ def train(
     if not fresh:
         about["first weights"] = _digest(network)
     network.requires_grad_(True).train()
-    run = TrainingRun(network, options, seed, about)
-    if path is not None and path.exists():
+    resumed = path is not None and path.exists()
+    taught, share = network.taught, 1.0
+    if fresh and not (resumed and taught is network):
+        network.initialise(training)
+    if taught is not network:
+        whole = transverse_rms(validation)
+        training, validation = ([network.remaining(group) for group in part] for part in (training, validation))
+        share = transverse_rms(validation) / whole
+        if fresh and not resumed:
+            taught.initialise(training)
+    run = TrainingRun(taught, options, seed, about)
+    if path is not None and resumed:
         run.restore(path)
     else:
-        if fresh:
-            network.initialise(training)
         run.begin()
     training, validation = ([_moved(group, device) for group in part] for part in (training, validation))
     loss = Loss(training, options)
@@ -107,7 +115,7 @@ def train(
             value = run.advance(training, loss)
             run.recent.append(value)
             if run.step % options.validate_every == 0 or run.step == options.steps:
-                error = epsilon(run.average, few)
+                error = epsilon(run.average, few) * share
                 run.validation = error
                 run.history.append([run.step, sum(run.recent) / len(run.recent), error])
                 run.recent = []
@@ -122,7 +130,7 @@ def train(
         raise
     if path is not None:
         run.store(path)
-    network.load_state_dict(run.average.state_dict())
+    taught.load_state_dict(run.average.state_dict())
     network.eval()
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-NETWORKS = ("ecnn", "cnn", "bp", "rings", "messages", "moments", "acsf", "medium")
+NETWORKS = ("ecnn", "cnn", "bp", "rings", "poles", "messages", "moments", "acsf", "medium")
 FORCES = ("ed", "poles", "kpm", "classical")
 WEIGHTS = Path(__file__).resolve().parents[2] / "assets" / "weights"
 

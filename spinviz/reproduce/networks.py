@@ -12,7 +12,7 @@ from engine.learning.weights import find, read_network, shipped
 from engine.state import SpinState
 from engine.textures import perturbed, texture
 
-ORDER = ("best", "accurate", "ecnn", "bp", "cnn")
+ORDER = ("best", "fast", "ecnn", "bp", "cnn")
 SHAKEN = 0.3  # Gaussian kicks per component of the perturbed crystals
 
 

@@ -25,7 +25,7 @@ from engine import ForceProvider, Frame, Simulation, SumForce, load_force, snaps
 from engine.learning.network import transverse
 from spinviz.controls import networks
 
-MEMBERS = ("best", "accurate")
+MEMBERS = ("best", "fast")
 DOUBTFUL = 0.1
 OUTSIDE_SHARE = 0.5
 DISAGREEMENT = "disagreement"

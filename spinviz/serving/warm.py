@@ -4,6 +4,6 @@ import engine
 import spinviz.layout  # noqa: F401
 from engine.learning.weights import shipped
 
-if "skyrmion/best" in shipped():  # its loops are compiled at the first call
-    first = engine.preset("skyrmion", size=12, force="best")
+if "skyrmion/fast" in shipped():  # its loops are compiled at the first call
+    first = engine.preset("skyrmion", size=12, force="fast")
     first.force(first.state)

@@ -1,4 +1,4 @@
-"""Rings, messages and moments of all weights at random, and what their tests have in common."""
+"""Rings, few poles, messages and moments of all weights at random, and what their tests have in common."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from engine.learning.network import Network
+from engine.learning.networks.few_poles import FewPoles
 from engine.learning.networks.messages import MessageNetwork
 from engine.learning.networks.moments import MomentNetwork
 from engine.learning.networks.rings import RingNetwork
@@ -19,7 +20,10 @@ RINGS: dict[str, Any] = {"radius": 12.0, "short": 2.0, "channels": ((0.3, 2.0),)
 MESSAGES: dict[str, Any] = {"reach": 1.5, "far": 2.5, "channels": 3, "layers": 2, "width": 6}
 METALLIC = {**MESSAGES, "harmonics": 2, "pooled": 2}
 MOMENTS: dict[str, Any] = {"hopping": {1: 1.0, 2: 0.3}, "coupling": 1.7, "products": 2, "width": 6}
-FAMILIES = ["rings", "messages", "metallic messages", "moments"]
+POLES: dict[str, Any] = {"hopping": {1: 1.0, 2: 0.3}, "coupling": 1.7, "temperature": 0.1, "chemical_potential": -1.2,
+                         "poles": ((0.1, 0.6), (-0.2, 1.5)), "period": 6,
+                         "rest": {"network": "messages", **MESSAGES}}  # fmt: skip
+FAMILIES = ["rings", "poles", "messages", "metallic messages", "moments"]
 SHAPE = (5, 6)
 EXACT: dict[str, Any] = {"rtol": tolerances.SYMMETRY, "atol": tolerances.SYMMETRY}
 
@@ -38,6 +42,8 @@ def bare(kind: str) -> RingNetwork:
 def untrained(family: str, kind: str) -> Network:
     if family == "rings":
         return bare(kind)
+    if family == "poles":
+        return FewPoles(kind, **POLES).double()
     if family == "moments":
         return MomentNetwork(kind, **MOMENTS).double()
     return MessageNetwork(kind, **(MESSAGES if family == "messages" else METALLIC)).double()
@@ -51,8 +57,11 @@ def make(family: str, kind: str, seed: int = 3) -> Network:
         for parameter in network.parameters():
             width = parameter.shape[-1] if parameter.ndim else 1
             parameter.copy_(torch.randn(parameter.shape, generator=weights, dtype=torch.float64) / math.sqrt(width))
-        network.scale.fill_(0.7)
-        network.offset.fill_(-0.3)
+        if isinstance(network, FewPoles):
+            network.weight.copy_(torch.tensor([[0.3, 0.1], [-0.1, 0.4]]))
+            network.polynomial.copy_(torch.tensor([0.4, -0.1, 0.05]))
+        network.taught.scale.fill_(0.7)
+        network.taught.offset.fill_(-0.3)
     return network.requires_grad_(False)
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("coarse_momenta")
 def parts() -> tuple[torch.Tensor, torch.Tensor, np.ndarray, torch.Tensor]:
     network = make("rings", "triangular")
     assert isinstance(network, RingNetwork)
-    bonds, weights = np.concatenate(network.bonds), network.weights[:, network.group]
+    bonds, weights = network.bonds, network.weights[:, network.group]
     return grid_of(random_spins(), SHAPE), network.joined_responses(SHAPE), bonds, weights
 
 

@@ -14,7 +14,7 @@ from engine.presets import PRESETS
 FIELD = 0.003
 
 
-def ship(folder: Path, preset: str = "skyrmion", names: tuple[str, ...] = ("best", "accurate")) -> None:
+def ship(folder: Path, preset: str = "skyrmion", names: tuple[str, ...] = ("best", "fast")) -> None:
     """Write small networks with random weights, each its own, for ``preset``."""
     for seed, name in enumerate(names):
         torch.manual_seed(seed)

@@ -5,6 +5,7 @@ from engine.learning.networks.acsf import ACSF
 from engine.learning.networks.bp import BP
 from engine.learning.networks.cnn import CNN
 from engine.learning.networks.ecnn import ECNN
+from engine.learning.networks.few_poles import FewPoles
 from engine.learning.networks.medium import MediumNetwork
 from engine.learning.networks.messages import MessageNetwork
 from engine.learning.networks.moments import MomentNetwork
@@ -17,6 +18,7 @@ NETWORKS: dict[str, type[Network]] = {
     "rings": RingNetwork,
     "messages": MessageNetwork,
     "moments": MomentNetwork,
+    "poles": FewPoles,
     "acsf": ACSF,
     "medium": MediumNetwork,
 }

@@ -62,7 +62,7 @@ class RingNetwork(Network):
     ----------
     kind : "triangular" or "square". hopping, chemical_potential, temperature : of the electrons, for the kernels.
     radius : range of all kernels. short : within it every orbit of K and f_a has a coefficient of its own.
-    channels : (imaginary energy, reach) pairs of the rings. fields : number of u_a. width : of the hidden layers.
+    channels : (imaginary energy, reach) pairs of the rings; none: no rings. fields : number of u_a. width : of the hidden layers.
     """
 
     group: torch.Tensor
@@ -84,7 +84,8 @@ class RingNetwork(Network):
         self.radius = radius
         functions = len(orbits(kind, short)) - 1 + 4 * len(FREQUENCIES) + len(BROADENINGS)
         shells = [[half(star) for star in orbits(kind, reach)] for _, reach in channels]
-        self.bonds = [np.concatenate(stars) for stars in shells]
+        self.bonds = np.concatenate([np.empty((0, 2), dtype=np.int64), *(star for stars in shells for star in stars)])
+        self.bonds_of = [sum(map(len, stars)) for stars in shells]
         sizes = [len(star) for stars in shells for star in stars]
         self.register_buffer("group", torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)))
         self.register_buffer("basis", torch.zeros(functions, len(orbits(kind, radius))))
@@ -108,8 +109,9 @@ class RingNetwork(Network):
         electrons = (LATTICES[self.kind](12, 12), {int(s): t for s, t in c["hopping"]}, c["chemical_potential"])
         basis = electronic_basis(*electrons, c["temperature"], self.radius, c["short"], FREQUENCIES, BROADENINGS)
         self.basis.copy_(torch.from_numpy(basis))
-        found = propagators(*electrons, self.radius, [w for w, _ in c["channels"]])
-        self.propagators.copy_(torch.from_numpy(found))
+        if c["channels"]:
+            found = propagators(*electrons, self.radius, [w for w, _ in c["channels"]])
+            self.propagators.copy_(torch.from_numpy(found))
         self._tables.clear()
 
     def initialise(self, groups: Sequence[Records]) -> None:
@@ -152,26 +154,28 @@ class RingNetwork(Network):
         grid = spin.mT.unflatten(-1, shape)
         waves = torch.fft.rfft2(grid)[:, None]
         far = torch.fft.irfft2(waves * self.table(shape)[:, None], s=shape)
-        bonds = np.concatenate(self.bonds)
-        rings = ring_gradients(grid, self.joined_responses(shape), bonds, self.group, self.weights.shape[1])
+        if not len(self.bonds):
+            return far.flatten(-2)
+        rings = ring_gradients(grid, self.joined_responses(shape), self.bonds, self.group, self.weights.shape[1])
         return torch.cat((far, rings), 1).flatten(-2)
 
     def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         grid = spin.mT.unflatten(-1, shape)
         waves = torch.fft.rfft2(grid)
-        x, y = ring_products(grid, waves, self.responses(shape), self.ends(shape)[0])
-        weights = self.weights[:, self.group]
-        rings = (weights[0] @ x + weights[1] @ y).sum(-1)
-        return self.scale * (self._near(grid, waves, shape) + rings) + self.offset.to(spin.dtype) * spin.shape[1]
+        energy = self._near(grid, waves, shape)
+        if len(self.bonds):
+            x, y = ring_products(grid, waves, self.responses(shape), self.ends(shape)[0])
+            weights = self.weights[:, self.group]
+            energy = energy + (weights[0] @ x + weights[1] @ y).sum(-1)
+        return self.scale * energy + self.offset.to(spin.dtype) * spin.shape[1]
 
     def evaluated(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Field and energy with the gradient of the rings written out, bonds shared among threads of the CPU."""
         grid = spin.mT.unflatten(-1, shape)
-        responses, bonds, weights = (
-            self.joined_responses(shape),
-            np.concatenate(self.bonds),
-            self.weights[:, self.group].detach(),
-        )
+        if not len(self.bonds):
+            energy, field = self._near_evaluated(grid, shape)
+            return self.scale * field.flatten(-2).mT, self.scale * energy + self.offset.to(spin.dtype) * spin.shape[1]
+        responses, bonds, weights = self.joined_responses(shape), self.bonds, self.weights[:, self.group].detach()
         workers = torch.get_num_threads() if spin.device.type == "cpu" else 1
         parts = np.array_split(np.arange(len(bonds)), 1 if workers == 1 else 2 * workers)
 
@@ -216,7 +220,8 @@ class RingNetwork(Network):
         """Kernels of all bonds in reciprocal space (bonds, 2, L1, L2 // 2 + 1), complex."""
 
         def build(lattice: Lattice) -> torch.Tensor:
-            pairs = zip(self.propagators, self.bonds, strict=True)
+            parts = np.split(self.bonds, np.cumsum(self.bonds_of)[:-1])
+            pairs = zip(self.propagators, parts, strict=True)
             return torch.cat([wrapped_pairs(g, bonds, lattice, self.radius) for g, bonds in pairs])
 
         return self._cached("rings", shape, build)
@@ -230,7 +235,7 @@ class RingNetwork(Network):
 
         def build(lattice: Lattice) -> torch.Tensor:
             n1, n2 = np.divmod(np.arange(lattice.sites), shape[1])
-            d1, d2 = np.concatenate(self.bonds).T[:, :, None]
+            d1, d2 = self.bonds.T[:, :, None]
             sites = [((n1 + s * d1) % shape[0]) * shape[1] + (n2 + s * d2) % shape[1] for s in (1, -1)]
             return torch.from_numpy(np.stack(sites)).to(self.basis.device)
 

@@ -1,0 +1,244 @@
+r"""FewPoles: the electrons at a few complex energies, exactly; everything else learned.
+
+A pole expansion (:mod:`engine.electrons.poles`) needs some ten resolvents for the forces of low temperature, and several
+rounds of them where the filling is fixed. Here two or three are kept, far from the real axis, with poles xi and weights w
+that fit the forces of data instead of the Fermi function (:mod:`engine.learning.pole_fit`),
+
+    Omega~(mu) = P(mu) - sum_p 2 Re[ w_p ln det(mu + xi_p - h) ],        N~ = -dOmega~/dmu,
+    E = Omega~(mu) at fixed mu,  or  Omega~(mu) + mu N  where N~(mu) = N,
+
+P being the polynomial of mu that c0, c1, c2 give. What is left is small and short-ranged, or bilinear in the spins; another
+network, ``rest``, learns it. The energy is stationary in mu, so that the field is that of Omega~ at this mu: conservative.
+
+Samples shorter than ``period`` get twists that repeat them to about that length. The mesh contains the twist 0: spin rotation,
+translation, time reversal and (L x L) the point group are exact, to the rounding of mu.
+
+Cost: selected inversion, L^3 on L x L sites, per pole and round; hopping to nearest neighbours: 1 Gflop at 48 x 48, 8 at
+96 x 96; to the third ones: 6, 54. Where the filling is fixed, two or three rounds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from engine.block_matrix import BlockMatrix
+from engine.electrons.resolvent import Resolvent
+from engine.electrons.twists import twist_mesh
+from engine.lattice import Lattice
+from engine.learning.network import LATTICES, Network
+from engine.learning.pole_fit import POLYNOMIAL, Spectrum, fit_poles, spectrum
+from engine.models import SDModel
+
+if TYPE_CHECKING:
+    from engine.learning.dataset import Records
+
+FIT_MATRICES = 500  # of records of one shape, with all their twists, decide the poles
+FIT_RECORDS = 40  # at most
+ROUNDS = 30  # at most, of Newton's method for mu
+LARGEST_STEP = 0.3  # of mu
+EXACT = 1e-5  # electrons per spin-orbital: mu is found
+NEAR = 6e-3  # two chemical potentials so close: the density is taken between them
+AT_ONCE = 8  # records whose resolvents are computed together
+MEMORY = 2**29  # bytes of the fronts treated at once
+CORRELATIONS = 3  # shells whose S_i.S_j predict mu
+
+
+class FewPoles(Network):
+    """A learned pole expansion of the electrons, and a network for the rest.
+
+    Parameters
+    ----------
+    kind : "triangular" or "square". hopping, coupling, temperature : of the electrons; either chemical_potential or
+    filling. poles : as many (Re, Im) pairs as are wanted, where the fit begins. shells : Heisenberg shells beside it in the
+    fit. period : of samples with their twists, about. rest : {"network": name, **configuration}.
+    """
+
+    pole: torch.Tensor
+    weight: torch.Tensor
+    polynomial: torch.Tensor
+    rise: torch.Tensor
+    guess: torch.Tensor
+
+    def __init__(
+        self, kind: str, hopping: Mapping[int, float] | Sequence[Sequence[float]], coupling: float, temperature: float,
+        rest: Mapping[str, Any], chemical_potential: float | None = None, filling: float | None = None,
+        poles: Sequence[Sequence[float]] = ((0.0, 0.1), (0.0, 0.5), (0.0, 2.6)), shells: int = 6, period: int = 36,
+    ) -> None:  # fmt: skip
+        if (chemical_potential is None) == (filling is None):
+            raise ValueError(f"give a chemical potential or a filling, got {chemical_potential} and {filling}")
+        if not poles or min(float(im) for _, im in poles) <= 0:
+            raise ValueError(f"poles must be (Re, Im) pairs with Im > 0, got {poles}")
+        pairs = [[int(shell), float(t)] for shell, t in (hopping.items() if isinstance(hopping, Mapping) else hopping)]
+        super().__init__(
+            kind, hopping=pairs, coupling=coupling, temperature=temperature, rest=dict(rest),
+            chemical_potential=chemical_potential, filling=filling, poles=[[float(a), float(b)] for a, b in poles],
+            shells=shells, period=period,
+        )  # fmt: skip
+        from engine.learning.networks import NETWORKS  # which knows this one too
+
+        self.rest = NETWORKS[rest["network"]](**{"kind": kind, **{k: v for k, v in rest.items() if k != "network"}})
+        if not self.rest.conservative:
+            raise ValueError(f"the rest must be an energy; {rest['network']!r} learns torques")
+        double = {"dtype": torch.float64}
+        self.register_buffer("pole", torch.tensor(poles, **double))
+        self.register_buffer("weight", torch.zeros(len(poles), 2, **double))
+        self.register_buffer("polynomial", torch.zeros(POLYNOMIAL, **double))
+        self.register_buffer("rise", torch.ones((), **double))
+        self.register_buffer("guess", torch.zeros(len(_monomials()), **double))
+
+    @property
+    def taught(self) -> Network:
+        return self.rest
+
+    def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        field, energy = self.electrons(spin.detach(), shape)
+        linear = -(field * (spin - spin.detach())).sum((1, 2))  # zero, with the gradient of the energy
+        return energy.to(spin.dtype) + linear + self.rest(spin, shape)
+
+    def evaluated(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        field, energy = self.electrons(spin.detach(), shape)
+        more, of_rest = self.rest.evaluated(spin.detach(), shape)
+        return field + more, energy + of_rest
+
+    def learnable(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        field, energy = self.electrons(spin.detach(), shape)
+        more, of_rest = self.rest.learnable(spin, shape)
+        return field + more, energy + of_rest
+
+    def remaining(self, group: Records) -> Records:
+        fields, energies = zip(*(self.electrons(some, group.shape) for some in group.spin.split(AT_ONCE)), strict=True)
+        return dataclasses.replace(
+            group, force=group.force - torch.cat(fields), energy=group.energy - torch.cat(energies)
+        )
+
+    def initialise(self, groups: Sequence[Records]) -> None:
+        """Poles, weights and the guess of mu, from a few records of the commonest shape (half a minute). The rest has its
+        own turn."""
+        group = max(groups, key=lambda g: len(g) * g.spin.shape[1])
+        c, shells = self.configuration, max(CORRELATIONS, self.configuration["shells"])
+        model = SDModel(self.lattice(group.shape, shells), dict(c["hopping"]), c["coupling"])
+        mesh = self._mesh(group.shape)
+        count = min(FIT_RECORDS, math.ceil(FIT_MATRICES / math.prod(mesh)))
+        chosen = np.unique(np.linspace(0, len(group) - 1, count).astype(int)).tolist()
+        spectra: list[Spectrum] = [
+            spectrum(model, mesh, group.spin[i].float(), group.force[i].float(), c["temperature"],
+                     c["chemical_potential"], c["filling"], c["shells"])
+            for i in chosen
+        ]  # fmt: skip
+        fit = fit_poles(spectra, c["temperature"], [complex(a, b) for a, b in c["poles"]])
+        found = fit.function
+        self.pole.copy_(torch.from_numpy(np.stack([found.poles.real, found.poles.imag], 1)))
+        self.weight.copy_(torch.from_numpy(np.stack([found.weights.real, found.weights.imag], 1)))
+        self.polynomial.copy_(torch.from_numpy(found.polynomial))
+        self.rise.fill_(float(fit.rise.mean()))
+        design = self._products(group.spin[chosen].double(), group.shape)
+        known = torch.from_numpy(fit.chemical_potentials)[:, None]
+        self.guess.copy_(torch.linalg.lstsq(design, known, driver="gelsd").solution[:, 0])
+
+    def electrons(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Field (B, N, 3) and energy (B,) float64 of the poles alone."""
+        problem = _Problem(self, spin, shape)
+        if self.configuration["filling"] is None:
+            mu = torch.full((len(spin),), self.configuration["chemical_potential"], dtype=torch.float64).to(spin.device)
+            density, number, omega = problem.evaluate(mu)
+            return problem.field(density), omega
+        wanted = self.configuration["filling"] * problem.matrix.size
+        mu, density, omega = problem.filled(wanted, self._products(spin.double(), shape) @ self.guess)
+        return problem.field(density), omega + mu * wanted
+
+    def _mesh(self, shape: tuple[int, int]) -> tuple[int, int]:
+        first, second = (max(1, round(self.configuration["period"] / n)) for n in shape)
+        return first, second
+
+    def _products(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+        """Monomials of the mean S_i.S_j of the first shells, (B, m)."""
+        lattice = _lattice(self.kind, tuple(shape), CORRELATIONS)
+        bonds, shells = lattice.tensor("bonds", spin.device), torch.from_numpy(lattice.shells).to(spin.device)
+        products = (spin[:, bonds[:, 0]] * spin[:, bonds[:, 1]]).sum(2)
+        mean = [products[:, shells == shell].mean(1) for shell in range(1, CORRELATIONS + 1)]
+        return torch.stack([math.prod((mean[k] for k in some), start=torch.ones_like(mean[0])) for some in _monomials()], 1)
+
+
+def _monomials() -> list[tuple[int, ...]]:
+    """1, x, y, z, xx, xy ..."""
+    return [some for n in range(3) for some in itertools.combinations_with_replacement(range(CORRELATIONS), n)]
+
+
+@lru_cache(maxsize=64)
+def _lattice(kind: str, shape: tuple[int, int], shells: int) -> Lattice:
+    return LATTICES[kind](*shape, shells=shells)
+
+
+class _Problem:
+    """Some replicas on one lattice."""
+
+    def __init__(self, network: FewPoles, spin: torch.Tensor, shape: tuple[int, int]) -> None:
+        c = network.configuration
+        hopping = dict(c["hopping"])
+        lattice = _lattice(network.kind, tuple(shape), max(hopping))
+        self.coupling, self.replicas = c["coupling"], len(spin)
+        self.matrix: BlockMatrix = SDModel(lattice, hopping, self.coupling).matrix(spin)
+        real, device = spin.dtype, spin.device
+        thetas = twist_mesh(network._mesh(shape), 2, real, device, centred=True)
+        self.resolvent, self.twists = Resolvent(self.matrix, self.matrix.twist_phases(thetas)), len(thetas)
+        self.pole, self.weight = (torch.view_as_complex(t.double()) for t in (network.pole, network.weight))
+        self.polynomial, self.rise = network.polynomial.double(), float(network.rise)
+        hops = self.matrix.bond.double().square().sum() * 2 / lattice.sites
+        self.second = float(hops) + self.coupling**2  # Tr h^2 / size
+        one = self.resolvent.tree.numbers(2) * self.matrix.onsite.element_size()
+        self.chunk = max(1, MEMORY // one)
+
+    def evaluate(self, mu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """For mu (B,) float64: the poles' part of the density (B, N, 2, 2), N~ (B,), Omega~ (B,)."""
+        matrix, count = self.matrix, len(self.pole)
+        density = torch.zeros_like(matrix.onsite)
+        c0, c1, c2 = self.polynomial
+        number = matrix.size * (c0 - c1 * mu + c2 * (self.second + mu**2))
+        omega = -matrix.size * (c0 * mu - c1 * (self.second + mu**2) / 2 + c2 * (self.second * mu + mu**3 / 3))
+        for part in torch.arange(self.replicas * self.twists * count, device=mu.device).split(self.chunk):
+            system, pole = part // count, part % count
+            replica, w = system // self.twists, self.weight[pole] / self.twists
+            green, _, logarithm = self.resolvent(mu[replica] + self.pole[pole], system, determinants=True)
+            assert logarithm is not None
+            scaled = green * w.to(green.dtype)[:, None, None, None]
+            density.index_add_(0, replica, scaled + scaled.mH)
+            omega.index_add_(0, replica, -2 * (w * logarithm).real)
+        number = number + torch.diagonal(density, dim1=-2, dim2=-1).real.double().sum((1, 2))
+        return density, number, omega
+
+    def filled(self, wanted: float, mu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """mu (B,) where N~ is ``wanted``, density and Omega~ there: secants, from a guess. Once two chemical potentials
+        are close, the density between them is good to the square of their distance."""
+        slope = torch.full_like(mu, self.rise * self.matrix.size)
+        before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
+        for _ in range(ROUNDS):
+            density, number, omega = self.evaluate(mu)
+            excess = number - wanted
+            if before is not None:
+                rise = (excess - before[1]) / (mu - before[0])
+                slope = torch.where(torch.isfinite(rise) & (rise > 0), rise, slope)
+            step = (-excess / slope).clamp(-LARGEST_STEP, LARGEST_STEP)
+            found = excess.abs() <= EXACT * self.matrix.size
+            if before is not None:
+                found |= ((mu - before[0]).abs() < NEAR) & (step.abs() < NEAR)
+            if bool(found.all()):
+                break
+            before = (mu, excess, density)
+            mu = mu + torch.where(excess.abs() <= EXACT * self.matrix.size, 0.0, step)
+        if before is not None:
+            part = torch.nan_to_num(step / (mu - before[0]), posinf=0.0, neginf=0.0).to(density.real.dtype)
+            density = density + (density - before[2]) * part[:, None, None, None]
+        return mu + step, density, omega - step * (number + wanted) / 2
+
+    def field(self, density: torch.Tensor) -> torch.Tensor:
+        """J Tr(sigma rho_ii), (B, N, 3)."""
+        across, up, down = density[..., 0, 1], density[..., 0, 0], density[..., 1, 1]
+        return self.coupling * torch.stack((2 * across.real, -2 * across.imag, (up - down).real), -1)

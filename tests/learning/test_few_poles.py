@@ -1,0 +1,150 @@
+"""FewPoles: against exact diagonalization, and what fixed filling, the fit and the training of the rest must do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import engine
+from engine.electrons.rational import fermi_poles
+from engine.learnable import source
+from engine.learning import train as training
+from engine.learning.dataset import Records
+from engine.learning.network import Network, transverse
+from engine.learning.networks.few_poles import FewPoles
+from engine.learning.pole_fit import RationalStep, fit_poles, spectrum
+from engine.learning.run import TrainingOptions
+from engine.models import SDModel
+from engine.state import SpinState
+from tests import tolerances
+from tests.learning.own_networks import MESSAGES, make, random_spins
+
+REST = {"network": "messages", **MESSAGES}
+FILLED: dict[str, Any] = {"hopping": {1: 1.0}, "coupling": 3.0, "temperature": 0.1, "filling": 0.25, "rest": REST}
+STEP = RationalStep(np.array([0.1 + 0.3j, -0.2 + 1.4j]), np.array([0.12 + 0.01j, 0.4 + 0.1j]), np.array([0.4, -0.07, 0.006]))
+
+
+def with_function(network: FewPoles, function: RationalStep) -> FewPoles:
+    network.pole.copy_(torch.view_as_real(torch.from_numpy(function.poles)))
+    network.weight.copy_(torch.view_as_real(torch.from_numpy(function.weights)))
+    network.polynomial.copy_(torch.from_numpy(function.polynomial))
+    network.rise.fill_(0.08)
+    network.guess[0] = -3.0
+    return network
+
+
+def filled(function: RationalStep = STEP, **changes: Any) -> FewPoles:
+    poles = [[p.real, p.imag] for p in function.poles]
+    return with_function(FewPoles("triangular", **{**FILLED, "poles": poles, "period": 6, **changes}).double(), function)
+
+
+def test_with_the_poles_of_the_fermi_function_it_is_exact() -> None:
+    exact = engine.preset("tetrahedral", size=6, force="ed", coupling=3.0, electron_temperature=0.1, seed=4)
+    state = SpinState(exact.state.spin.double())
+    true = exact.force.electrons(state)  # type: ignore[attr-defined]
+    found = fermi_poles(-200.0, 200.0, 1e-9)
+    function = RationalStep(0.1 * found.poles, 0.1 * found.weights, np.array([found.constant, 0.0, 0.0]))
+    field, energy = filled(function).electrons(state.spin, (6, 6))
+    wrong = transverse(field - true.force, state.spin).norm() / transverse(true.force, state.spin).norm()
+    assert float(wrong) < tolerances.FEW_POLES_MU
+    other = SpinState(random_spins((6, 6), batch=1))
+    apart = exact.force.electrons(other).energy - true.energy  # type: ignore[attr-defined]
+    assert float(filled(function).electrons(other.spin, (6, 6))[1] - energy) == pytest.approx(
+        float(apart), abs=tolerances.FEW_POLES_MU
+    )
+
+
+def test_a_repeated_sample_is_the_sample_with_its_twists() -> None:
+    network = make("poles", "triangular")
+    assert isinstance(network, FewPoles)
+    spin = random_spins((3, 3))
+    repeated = spin.unflatten(1, (3, 3)).repeat(1, 2, 2, 1).flatten(1, 2)
+    field, energy = network.electrons(spin, (3, 3))
+    large_field, large_energy = network.electrons(repeated, (6, 6))
+    torch.testing.assert_close(large_energy, 4 * energy, rtol=tolerances.SYMMETRY, atol=tolerances.SYMMETRY)
+    first = large_field.unflatten(1, (6, 6))[:, :3, :3].flatten(1, 2)
+    torch.testing.assert_close(first, field, rtol=tolerances.SYMMETRY, atol=tolerances.SYMMETRY)
+
+
+def test_at_fixed_filling_the_field_is_the_derivative() -> None:
+    network, spin = filled(), random_spins((6, 6))
+    field, _ = network.electrons(spin, (6, 6))
+    direction = torch.linalg.cross(spin, random_spins((6, 6), seed=8))
+    step = 1e-3
+    ends = [torch.nn.functional.normalize(spin + s * direction, dim=-1) for s in (step, -step)]
+    slope = (network.electrons(ends[0], (6, 6))[1] - network.electrons(ends[1], (6, 6))[1]) / (2 * step)
+    expected = -(field * direction).sum((1, 2))
+    torch.testing.assert_close(slope, expected, rtol=tolerances.FEW_POLES_MU, atol=tolerances.FEW_POLES_MU)
+
+
+@pytest.mark.parametrize("guess", [-4.0, -3.0, -1.5])
+def test_a_bad_guess_of_mu_costs_time_only(guess: float) -> None:
+    network, spin = filled(), random_spins((6, 6))
+    field, energy = network.electrons(spin, (6, 6))
+    network.guess[0] = guess
+    again, same = network.electrons(spin, (6, 6))
+    assert float((again - field).norm() / field.norm()) < tolerances.FEW_POLES_MU
+    torch.testing.assert_close(same, energy, rtol=0, atol=tolerances.FEW_POLES_MU)
+
+
+def labelled(count: int, network: FewPoles, exact: bool) -> Records:
+    """Random spins on 6 x 6, labelled by exact diagonalization or by the poles of a network."""
+    spin = random_spins((6, 6), count, seed=1)
+    if exact:
+        what = source("tetrahedral", (1, 1), (6, 6))
+        answer = what.exact(what.lattice((6, 6)))(SpinState(spin))
+        assert answer.energy is not None
+        force, energy = answer.force, answer.energy
+    else:
+        force, energy = network.electrons(spin, (6, 6))
+    return Records((6, 6), spin, force, energy, torch.zeros(count), torch.arange(count), ["{}"] * count)
+
+
+def test_the_fit_finds_the_function_that_made_the_data() -> None:
+    network = filled()
+    data = labelled(8, network, exact=False)
+    model = SDModel(network.lattice((6, 6)), {1: 1.0}, 3.0)
+    spectra = [spectrum(model, (1, 1), s, f, 0.1, None, 0.25, 1) for s, f in zip(data.spin, data.force, strict=True)]
+    fit = fit_poles(spectra, 0.1, [0.2j, 1.2j])
+    assert fit.epsilon < tolerances.FEW_POLES_FIT and fit.rise.min() > 0
+    x = np.linspace(-3, 3, 50)
+    constant = float(np.mean(fit.function.occupation(x) - STEP.occupation(x)))
+    assert abs(constant) < 0.1  # what mu takes up
+
+
+def test_training_leaves_the_poles_alone_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
+    def network() -> Network:
+        changed = {**FILLED, "kind": "triangular", "temperature": 0.02, "period": 6}
+        return training.initial_network("poles", changed, seed=2).double()
+
+    whole, parts = network(), network()
+    data, options = [labelled(60, whole, exact=True)], TrainingOptions(steps=12, batch=4, validate_every=6)
+    errors = [p.validation for p in training.train(whole, data, options, tmp_path / "a.safetensors", 1)]
+    assert errors[-1] is not None and errors[-1] == pytest.approx(training.epsilon(whole, training.split(data)[1]), rel=1e-3)
+    steps = training.train(parts, data, options, tmp_path / "b.safetensors", 1)
+    for _ in range(5):
+        next(steps)
+    steps.close()  # type: ignore[attr-defined]
+    again = network()
+    for _ in training.train(again, data, options, tmp_path / "b.safetensors", 1):
+        pass
+    assert torch.equal(again.state_dict()["pole"], whole.state_dict()["pole"])
+    for name, array in whole.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], array, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"chemical_potential": -3.0}, "a chemical potential or a filling"),
+        ({"poles": ((0.0, -0.1),)}, "with Im > 0"),
+        ({"rest": {"network": "cnn"}}, "must be an energy"),
+    ],
+)
+def test_wrong_input_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FewPoles("triangular", **{**FILLED, **changes})
