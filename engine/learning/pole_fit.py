@@ -28,10 +28,12 @@ from engine.learning.network import transverse
 from engine.models import SDModel
 
 PRIORS = (1.0, 0.3, 0.1, 0.03, 0.003)  # of all fields: weight of the Fermi function itself, in turns
+MULTIPLES = (1.0, 1.5, 0.7)  # of the poles that are given: the fit has more than one minimum
 LEAST_RISE = 0.2  # smallest dN/dmu of a record, of their mean
 SAMPLES = 400  # points of the spectrum for it
 STEPS = 60  # of the least squares
 POLYNOMIAL = 3
+ASTRAY = 0.3  # a chemical potential so far from the exact one is not where to begin
 
 
 @dataclass(frozen=True)
@@ -112,15 +114,16 @@ class Fit:
 
 
 def fit_poles(spectra: Sequence[Spectrum], temperature: float, poles: Sequence[complex]) -> Fit:
-    """The best f~ with as many poles, beginning from these."""
-    problem = _Problem(spectra, temperature, len(poles))
-    parameters, best = problem.begin(np.asarray(poles)), None
-    for prior in PRIORS:
-        problem.prior = prior
-        parameters = least_squares(problem.residual, parameters, problem.jacobian, max_nfev=STEPS, x_scale="jac").x
-        fit = problem.fit(parameters)
-        if best is None or (fit.epsilon < best.epsilon and fit.rise.min() > LEAST_RISE * fit.rise.mean()):
-            best = fit
+    """The best f~ with as many poles, beginning from these and from some multiples of them."""
+    problem, best = _Problem(spectra, temperature, len(poles)), None
+    for multiple in MULTIPLES:
+        parameters = problem.begin(multiple * np.asarray(poles))
+        for prior in PRIORS:
+            problem.prior = prior
+            parameters = least_squares(problem.residual, parameters, problem.jacobian, max_nfev=STEPS, x_scale="jac").x
+            fit = problem.fit(parameters)
+            if best is None or (fit.epsilon < best.epsilon and fit.rise.min() > LEAST_RISE * fit.rise.mean()):
+                best = fit
     assert best is not None
     return best
 
@@ -175,7 +178,7 @@ class _Problem:
         s = self.spectra[number]
         if s.number is None:
             return s.levels
-        mu = self.mu[number]
+        mu = self.mu[number] if abs(self.mu[number]) < ASTRAY else 0.0
         for _ in range(30):
             x = s.levels - mu
             step = (f.occupation(x).sum() - s.number) / f.slope(x).sum()

@@ -22,10 +22,15 @@ from engine.learning.networks import NETWORKS
 from engine.learning.run import Loss, TrainingOptions, TrainingRun
 from engine.learning.weights import network_name
 
+AT_ONCE = 8  # records whose rest is computed together
+
 
 @dataclass(frozen=True)
 class Progress:
-    """After ``step`` steps: the loss of the last batch; the last validation error epsilon, None before the first."""
+    """After ``step`` steps: the loss of the last batch; the last validation error epsilon, None before the first.
+
+    Before the first step loss is nan: a network computes what it leaves to its taught part, if it has one.
+    """
 
     step: int
     loss: float
@@ -96,7 +101,8 @@ def train(
         network.initialise(training)
     if taught is not network:
         whole = transverse_rms(validation)
-        training, validation = ([network.remaining(group) for group in part] for part in (training, validation))
+        training = yield from _remaining(network, training)
+        validation = yield from _remaining(network, validation)
         share = transverse_rms(validation) / whole
         if fresh and not resumed:
             taught.initialise(training)
@@ -132,6 +138,17 @@ def train(
         run.store(path)
     taught.load_state_dict(run.average.state_dict())
     network.eval()
+
+
+def _remaining(network: Network, groups: Sequence[Records]) -> Generator[Progress, None, list[Records]]:
+    """What these records leave to the taught part of the network."""
+    total, done, began, found = sum(map(len, groups)), 0, time.monotonic(), []
+    for group in groups:
+        for index in torch.arange(len(group)).split(AT_ONCE):
+            found.append(network.remaining(group.where(index)))
+            done += len(index)
+            yield Progress(0, math.nan, None, (time.monotonic() - began) * (total / done - 1))
+    return joined(found)
 
 
 def epsilon(network: Network, groups: Sequence[Records]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
@@ -232,7 +233,8 @@ def _trained(
                 validations.append(progress.validation)
             bar.update(progress.step - bar.n)
             error = "-" if last is None else f"{last:.4f} {sparkline(validations)}"
-            bar.set_postfix_str(f"loss {progress.loss:.4g} error {error} {progress.seconds_left / 60:.0f} min left")
+            said = "first what is not learned;" if math.isnan(progress.loss) else f"loss {progress.loss:.4g} error {error}"
+            bar.set_postfix_str(f"{said} {progress.seconds_left / 60:.0f} min left")
             if asked:
                 steps.close()  # type: ignore[attr-defined]
                 break

@@ -27,7 +27,7 @@ from spinviz.reproduce.pictures import draw_spins, kept_steps
 
 SMALL: dict[str, Any] = {"size": 48, "starts": 4, "steps": 100, "exact_steps": 20, "exact_starts": 3, "twists": 4}
 FULL: dict[str, Any] = {"size": 96, "starts": 30, "steps": 5000, "exact_steps": 100, "exact_starts": 10, "twists": 8}
-NETWORK, FIELD, TIME_STEP, DAMPING, KICK, CELL = "skyrmion/best", 0.005, 5.0, 1.0, 0.5, 48
+NETWORK, FIELD, TIME_STEP, DAMPING, KICK, CELL = "skyrmion/fast", 0.005, 5.0, 1.0, 0.5, 48
 PEAK = (np.pi / 3, 0.0)
 
 

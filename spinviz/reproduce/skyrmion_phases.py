@@ -49,7 +49,7 @@ FULL: dict[str, Any] = {
 SHAKEN, POLARIZED = 0.15, 1.0
 TORQUE, FIRST_STEP = 2e-6, 30.0
 TIME_STEP = 5.0
-NETWORK = "skyrmion/best"
+NETWORK = "skyrmion/fast"
 
 
 @dataclass(frozen=True)

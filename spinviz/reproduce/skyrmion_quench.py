@@ -33,7 +33,7 @@ SMALL: dict[str, Any] = {
 FULL: dict[str, Any] = {
     "size": 12, "starts": 30, "steps": 60, "twists": 8, "large": 150, "large_starts": 50, "large_steps": 4000,
 }  # fmt: skip
-NETWORK, FIELD, TIME_STEP, DAMPING = "skyrmion/best", 0.005, 5.0, 1.0
+NETWORK, FIELD, TIME_STEP, DAMPING = "skyrmion/fast", 0.005, 5.0, 1.0
 PEAK = (np.pi / 3, 0.0)
 SHOWN = 3
 

@@ -14,6 +14,7 @@ from engine.electrons.rational import fermi_poles
 from engine.learnable import source
 from engine.learning import train as training
 from engine.learning.dataset import Records
+from engine.learning.force import LearnedForce
 from engine.learning.network import Network, transverse
 from engine.learning.networks.few_poles import FewPoles
 from engine.learning.pole_fit import RationalStep, fit_poles, spectrum
@@ -89,6 +90,14 @@ def test_a_bad_guess_of_mu_costs_time_only(guess: float) -> None:
     again, same = network.electrons(spin, (6, 6))
     assert float((again - field).norm() / field.norm()) < tolerances.FEW_POLES_MU
     torch.testing.assert_close(same, energy, rtol=0, atol=tolerances.FEW_POLES_MU)
+
+
+def test_in_single_precision_it_is_the_same_force() -> None:
+    """A force converts a network to the dtype of the state, all that it has in double precision too."""
+    network, spin = filled().eval(), random_spins((6, 6))
+    double, single = (LearnedForce(network, {}, (6, 6))(SpinState(s)) for s in (spin, spin.float()))
+    assert float((single.force - double.force).norm() / double.force.norm()) < tolerances.FEW_POLES_MU
+    torch.testing.assert_close(single.energy, double.energy, rtol=0, atol=tolerances.FEW_POLES_MU)
 
 
 def labelled(count: int, network: FewPoles, exact: bool) -> Records:

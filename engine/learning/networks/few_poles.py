@@ -45,8 +45,7 @@ FIT_RECORDS = 40  # at most
 ROUNDS = 30  # at most, of Newton's method for mu
 LARGEST_STEP = 0.3  # of mu
 EXACT = 1e-5  # electrons per spin-orbital: mu is found
-NEAR = 6e-3  # two chemical potentials so close: the density is taken between them
-AT_ONCE = 8  # records whose resolvents are computed together
+NEAR = 0.03  # two chemical potentials so close: the density between them is right to 6e-4 of its forces
 MEMORY = 2**29  # bytes of the fronts treated at once
 CORRELATIONS = 3  # shells whose S_i.S_j predict mu
 
@@ -70,7 +69,7 @@ class FewPoles(Network):
     def __init__(
         self, kind: str, hopping: Mapping[int, float] | Sequence[Sequence[float]], coupling: float, temperature: float,
         rest: Mapping[str, Any], chemical_potential: float | None = None, filling: float | None = None,
-        poles: Sequence[Sequence[float]] = ((0.0, 0.1), (0.0, 0.5), (0.0, 2.6)), shells: int = 6, period: int = 36,
+        poles: Sequence[Sequence[float]] = ((0.0, 0.15), (0.0, 0.8), (0.0, 3.0)), shells: int = 6, period: int = 36,
     ) -> None:  # fmt: skip
         if (chemical_potential is None) == (filling is None):
             raise ValueError(f"give a chemical potential or a filling, got {chemical_potential} and {filling}")
@@ -114,10 +113,8 @@ class FewPoles(Network):
         return field + more, energy + of_rest
 
     def remaining(self, group: Records) -> Records:
-        fields, energies = zip(*(self.electrons(some, group.shape) for some in group.spin.split(AT_ONCE)), strict=True)
-        return dataclasses.replace(
-            group, force=group.force - torch.cat(fields), energy=group.energy - torch.cat(energies)
-        )
+        field, energy = self.electrons(group.spin, group.shape)
+        return dataclasses.replace(group, force=group.force - field, energy=group.energy - energy)
 
     def initialise(self, groups: Sequence[Records]) -> None:
         """Poles, weights and the guess of mu, from a few records of the commonest shape (half a minute). The rest has its
@@ -151,7 +148,7 @@ class FewPoles(Network):
             density, number, omega = problem.evaluate(mu)
             return problem.field(density), omega
         wanted = self.configuration["filling"] * problem.matrix.size
-        mu, density, omega = problem.filled(wanted, self._products(spin.double(), shape) @ self.guess)
+        mu, density, omega = problem.filled(wanted, self._products(spin.double(), shape) @ self.guess.double())
         return problem.field(density), omega + mu * wanted
 
     def _mesh(self, shape: tuple[int, int]) -> tuple[int, int]:
