@@ -47,6 +47,7 @@ LARGEST_STEP = 0.3  # of mu
 EXACT = 1e-5  # electrons per spin-orbital: mu is found
 NEAR = 0.03  # two chemical potentials so close: the density between them is right to 6e-4 of its forces
 MEMORY = 2**29  # bytes of the fronts treated at once
+LEAST_RISE = 0.02  # of the mean dN/dmu: less is not a slope to follow
 CORRELATIONS = 3  # shells whose S_i.S_j predict mu
 
 
@@ -212,26 +213,37 @@ class _Problem:
         return density, number, omega
 
     def filled(self, wanted: float, mu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """mu (B,) where N~ is ``wanted``, density and Omega~ there: secants, from a guess. Once two chemical potentials
-        are close, the density between them is good to the square of their distance."""
-        slope = torch.full_like(mu, self.rise * self.matrix.size)
+        """mu (B,) where N~ is ``wanted``, density and Omega~ there: secants, from a guess, inside a bracket. Once two
+        chemical potentials are close, the density between them is good to the square of their distance."""
+        bracket = torch.stack((torch.full_like(mu, -math.inf), torch.full_like(mu, math.inf)))
+        step = part = torch.zeros_like(mu)
         before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
         for _ in range(ROUNDS):
             density, number, omega = self.evaluate(mu)
             excess = number - wanted
-            if before is not None:
-                rise = (excess - before[1]) / (mu - before[0])
-                slope = torch.where(torch.isfinite(rise) & (rise > 0), rise, slope)
-            step = (-excess / slope).clamp(-LARGEST_STEP, LARGEST_STEP)
-            found = excess.abs() <= EXACT * self.matrix.size
-            if before is not None:
-                found |= ((mu - before[0]).abs() < NEAR) & (step.abs() < NEAR)
+            exact = excess.abs() <= EXACT * self.matrix.size
+            found = exact
+            bracket[0] = torch.where(excess < 0, mu, bracket[0])
+            bracket[1] = torch.where(excess < 0, bracket[1], mu)
+            if before is None:
+                step = -excess / (self.rise * self.matrix.size)
+            else:
+                slope = (excess - before[1]) / (mu - before[0])
+                rising = slope > LEAST_RISE * self.rise * self.matrix.size
+                wider = -2 * torch.sign(excess) * (mu - before[0]).abs()  # N~ is flat here: in a gap
+                step = torch.where(rising, -excess / slope, wider)
+                part = torch.where(rising, step / (mu - before[0]), 0.0)
+                found = exact | (rising & ((mu - before[0]).abs() < NEAR) & (step.abs() < NEAR))
             if bool(found.all()):
                 break
             before = (mu, excess, density)
-            mu = mu + torch.where(excess.abs() <= EXACT * self.matrix.size, 0.0, step)
+            following = mu + step.clamp(-LARGEST_STEP, LARGEST_STEP)
+            inside = (following > bracket[0]) & (following < bracket[1])
+            following = torch.where(inside, following, bracket.mean(0))
+            mu = torch.where(exact, mu, following)  # those that are near go on while others are not
+        step = torch.where(found, step, 0.0)
         if before is not None:
-            part = torch.nan_to_num(step / (mu - before[0]), posinf=0.0, neginf=0.0).to(density.real.dtype)
+            part = torch.where(found, part, 0.0).to(density.real.dtype)
             density = density + (density - before[2]) * part[:, None, None, None]
         return mu + step, density, omega - step * (number + wanted) / 2
 
