@@ -94,8 +94,9 @@ def network_configuration(
         if rest.get("network", "rings") == "rings":
             rest = {"network": "rings", **kernels, "channels": [], **rest}
             _check_kernels(name, rest)
-        made = {"hopping": hopping, "coupling": chosen.coupling, "temperature": chosen.electron_temperature,
-                "chemical_potential": chosen.chemical_potential, "filling": chosen.filling, "rest": rest, **made}  # fmt: skip
+        conserved = {"chemical_potential": chosen.chemical_potential, "filling": chosen.filling}
+        made = {"hopping": hopping, "coupling": chosen.coupling, "temperature": chosen.electron_temperature, **conserved,
+                "rest": rest, **made}  # fmt: skip
     if network == "rings":
         _check_kernels(name, made)
     return made

@@ -2,9 +2,10 @@ r"""Few poles, fitted: the function of the electrons' energies that gives the fo
 
     f~(x) = c0 + c1 x + c2 x^2 + sum_p 2 Re [w_p / (xi_p - x)],      x = e - mu,
 
-stands for the Fermi function. Uniformly on the whole spectrum two poles can only be wrong by tens of per cent; forces, though,
-are sums over a smooth density of states, and what is smooth is integrated well by few points. The polynomial costs nothing:
-traces of h and h^2 do not depend on unit spins. With levels e_k of exactly diagonalized records and s_k = <k|sigma|k>,
+stands for the Fermi function. Uniformly on the whole spectrum two poles can only be wrong by tens of per cent; forces,
+though, are sums over a smooth density of states, and what is smooth is integrated well by few points. The polynomial costs
+nothing: traces of h and h^2 do not depend on unit spins. With levels e_k of exactly diagonalized records and the spins
+s_k = <k|sigma|k>,
 
     h_i = J sum_k f~(e_k - mu) s_k(i)     (transverse part),          sum_k f~(e_k - mu) = number of electrons
 
@@ -99,7 +100,9 @@ def spectrum(
 
 def _filled(levels: np.ndarray, number: float, temperature: float) -> float:
     reach = 40 * temperature
-    return brentq(lambda mu: expit((mu - levels) / temperature).sum() - number, levels.min() - reach, levels.max() + reach)
+    return brentq(
+        lambda mu: expit((mu - levels) / temperature).sum() - number, levels.min() - reach, levels.max() + reach
+    )
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,9 @@ def _trained(
                 validations.append(progress.validation)
             bar.update(progress.step - bar.n)
             error = "-" if last is None else f"{last:.4f} {sparkline(validations)}"
-            said = "first what is not learned;" if math.isnan(progress.loss) else f"loss {progress.loss:.4g} error {error}"
+            said = (
+                "first what is not learned;" if math.isnan(progress.loss) else f"loss {progress.loss:.4g} error {error}"
+            )
             bar.set_postfix_str(f"{said} {progress.seconds_left / 60:.0f} min left")
             if asked:
                 steps.close()  # type: ignore[attr-defined]

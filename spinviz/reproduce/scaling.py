@@ -140,6 +140,6 @@ def _ratio(times: dict[str, tuple[np.ndarray, np.ndarray]], network: str) -> tup
 
 FIGURE = Figure(
     "scaling", "Time of a force against size", "000 fig. S1; 004 section II",
-    "time per force against N: exact diagonalization, kernel polynomial method, every network", make, ("skyrmion/best", "skyrmion/fast"),
-    "up to 576 x 576, on a GPU if there is one",
+    "time per force against N: exact diagonalization, kernel polynomial method, every network", make,
+    ("skyrmion/best", "skyrmion/fast"), "up to 576 x 576, on a GPU if there is one",
 )  # fmt: skip

@@ -26,7 +26,9 @@ from tests.learning.own_networks import MESSAGES, make, random_spins
 
 REST = {"network": "messages", **MESSAGES}
 FILLED: dict[str, Any] = {"hopping": {1: 1.0}, "coupling": 3.0, "temperature": 0.1, "filling": 0.25, "rest": REST}
-STEP = RationalStep(np.array([0.1 + 0.3j, -0.2 + 1.4j]), np.array([0.12 + 0.01j, 0.4 + 0.1j]), np.array([0.4, -0.07, 0.006]))
+STEP = RationalStep(
+    np.array([0.1 + 0.3j, -0.2 + 1.4j]), np.array([0.12 + 0.01j, 0.4 + 0.1j]), np.array([0.4, -0.07, 0.006])
+)
 
 
 def with_function(network: FewPoles, function: RationalStep) -> FewPoles:
@@ -40,7 +42,9 @@ def with_function(network: FewPoles, function: RationalStep) -> FewPoles:
 
 def filled(function: RationalStep = STEP, **changes: Any) -> FewPoles:
     poles = [[p.real, p.imag] for p in function.poles]
-    return with_function(FewPoles("triangular", **{**FILLED, "poles": poles, "period": 6, **changes}).double(), function)
+    return with_function(
+        FewPoles("triangular", **{**FILLED, "poles": poles, "period": 6, **changes}).double(), function
+    )
 
 
 def test_with_the_poles_of_the_fermi_function_it_is_exact() -> None:
@@ -133,7 +137,9 @@ def test_training_leaves_the_poles_alone_and_goes_on_after_an_interruption(tmp_p
     whole, parts = network(), network()
     data, options = [labelled(60, whole, exact=True)], TrainingOptions(steps=12, batch=4, validate_every=6)
     errors = [p.validation for p in training.train(whole, data, options, tmp_path / "a.safetensors", 1)]
-    assert errors[-1] is not None and errors[-1] == pytest.approx(training.epsilon(whole, training.split(data)[1]), rel=1e-3)
+    assert errors[-1] is not None and errors[-1] == pytest.approx(
+        training.epsilon(whole, training.split(data)[1]), rel=1e-3
+    )
     steps = training.train(parts, data, options, tmp_path / "b.safetensors", 1)
     for _ in range(5):
         next(steps)

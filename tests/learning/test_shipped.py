@@ -88,7 +88,9 @@ def test_spin_glass_agrees_on_sites_it_has_not_seen() -> None:
     assert abs(float(learned.energy - true.energy)) / 100 < SPIN_GLASS_ENERGY
 
 
-@pytest.mark.parametrize("preset, largest", [("tetrahedral", TETRAHEDRAL_EPSILON), ("double_exchange", PUDDLES_EPSILON)])
+@pytest.mark.parametrize(
+    "preset, largest", [("tetrahedral", TETRAHEDRAL_EPSILON), ("double_exchange", PUDDLES_EPSILON)]
+)
 def test_networks_at_fixed_filling_agree_as_their_cards_say(preset: str, largest: float) -> None:
     exact = engine.preset(preset, size=12, force="ed", twists=(3, 3), seed=77)
     learned = engine.preset(preset, size=12, force="best", seed=77).force.electrons(exact.state)

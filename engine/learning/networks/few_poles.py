@@ -10,8 +10,8 @@ that fit the forces of data instead of the Fermi function (:mod:`engine.learning
 P being the polynomial of mu that c0, c1, c2 give. What is left is small and short-ranged, or bilinear in the spins; another
 network, ``rest``, learns it. The energy is stationary in mu, so that the field is that of Omega~ at this mu: conservative.
 
-Samples shorter than ``period`` get twists that repeat them to about that length. The mesh contains the twist 0: spin rotation,
-translation, time reversal and (L x L) the point group are exact, to the rounding of mu.
+Samples shorter than ``period`` get twists that repeat them to about that length. The mesh contains the twist 0: spin
+rotation, translation, time reversal and (L x L) the point group are exact, to the tolerance of mu.
 
 Cost: selected inversion, L^3 on L x L sites, per pole and round; hopping to nearest neighbours: 1 Gflop at 48 x 48, 8 at
 96 x 96; to the third ones: 6, 54. Where the filling is fixed, two or three rounds.
@@ -87,12 +87,11 @@ class FewPoles(Network):
         self.rest = NETWORKS[rest["network"]](**{"kind": kind, **{k: v for k, v in rest.items() if k != "network"}})
         if not self.rest.conservative:
             raise ValueError(f"the rest must be an energy; {rest['network']!r} learns torques")
-        double = {"dtype": torch.float64}
-        self.register_buffer("pole", torch.tensor(poles, **double))
-        self.register_buffer("weight", torch.zeros(len(poles), 2, **double))
-        self.register_buffer("polynomial", torch.zeros(POLYNOMIAL, **double))
-        self.register_buffer("rise", torch.ones((), **double))
-        self.register_buffer("guess", torch.zeros(len(_monomials()), **double))
+        self.register_buffer("pole", torch.tensor(poles, dtype=torch.float64))
+        self.register_buffer("weight", torch.zeros(len(poles), 2, dtype=torch.float64))
+        self.register_buffer("polynomial", torch.zeros(POLYNOMIAL, dtype=torch.float64))
+        self.register_buffer("rise", torch.ones((), dtype=torch.float64))
+        self.register_buffer("guess", torch.zeros(len(_monomials()), dtype=torch.float64))
 
     @property
     def taught(self) -> Network:
@@ -146,7 +145,7 @@ class FewPoles(Network):
         problem = _Problem(self, spin, shape)
         if self.configuration["filling"] is None:
             mu = torch.full((len(spin),), self.configuration["chemical_potential"], dtype=torch.float64).to(spin.device)
-            density, number, omega = problem.evaluate(mu)
+            density, _, omega = problem.evaluate(mu)
             return problem.field(density), omega
         wanted = self.configuration["filling"] * problem.matrix.size
         mu, density, omega = problem.filled(wanted, self._products(spin.double(), shape) @ self.guess.double())
@@ -162,7 +161,9 @@ class FewPoles(Network):
         bonds, shells = lattice.tensor("bonds", spin.device), torch.from_numpy(lattice.shells).to(spin.device)
         products = (spin[:, bonds[:, 0]] * spin[:, bonds[:, 1]]).sum(2)
         mean = [products[:, shells == shell].mean(1) for shell in range(1, CORRELATIONS + 1)]
-        return torch.stack([math.prod((mean[k] for k in some), start=torch.ones_like(mean[0])) for some in _monomials()], 1)
+        return torch.stack(
+            [math.prod((mean[k] for k in some), start=torch.ones_like(mean[0])) for some in _monomials()], 1
+        )
 
 
 def _monomials() -> list[tuple[int, ...]]:

@@ -62,7 +62,8 @@ class RingNetwork(Network):
     ----------
     kind : "triangular" or "square". hopping, chemical_potential, temperature : of the electrons, for the kernels.
     radius : range of all kernels. short : within it every orbit of K and f_a has a coefficient of its own.
-    channels : (imaginary energy, reach) pairs of the rings; none: no rings. fields : number of u_a. width : of the hidden layers.
+    channels : (imaginary energy, reach) pairs of the rings; none: no rings. fields : number of u_a. width : of the hidden
+    layers.
     """
 
     group: torch.Tensor
