@@ -15,7 +15,10 @@ LIMIT = 0.5
 
 
 class DisagreementView(View):
-    """Map of the sites, or a sentence that says why there is none. ``share``: sites above the doubtful disagreement."""
+    """Map of the sites, or a sentence that says why there is none. ``share``: sites above the doubtful disagreement.
+
+    Not every frame has it: the last one is shown.
+    """
 
     def __init__(self) -> None:
         self.map = LatticeMap(
@@ -28,7 +31,6 @@ class DisagreementView(View):
 
     def show(self, frame: Frame) -> None:
         if DISAGREEMENT not in frame.observables:
-            self.share = None
             return
         values = frame.observables[DISAGREEMENT][0]
         self.share = float(np.mean(values > DOUBTFUL))
@@ -41,6 +43,8 @@ class DisagreementView(View):
     def explain(self, absence: str) -> None:
         """Say why there is no map; "" shows the map."""
         self.note.object, self.map.visible = absence, not absence
+        if absence:
+            self.share = None
 
     @property
     def chip(self) -> tuple[str, bool] | None:

@@ -239,6 +239,9 @@ def test_two_networks_make_a_warning(shipped: Path) -> None:
     view.explain(absence("skyrmion", "best"))
     view.show(frame)
     assert view.map.visible and view.chip == ("outside its data", True)
+    soon = committee.snapshot(simulation, ("energy", DISAGREEMENT))
+    view.show(soon)  # the other member has had its share of the time: the last answer stays
+    assert DISAGREEMENT not in soon.observables and view.chip == ("outside its data", True)
     alone = committee.snapshot(built(SMALL), ("energy", DISAGREEMENT))
     view.explain(absence("skyrmion", "kpm"))
     view.show(alone)
