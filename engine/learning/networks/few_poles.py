@@ -10,7 +10,7 @@ that fit the forces of data instead of the Fermi function (:mod:`engine.learning
 P being the polynomial of mu that c0, c1, c2 give. What is left is small and short-ranged, or bilinear in the spins; another
 network, ``rest``, learns it. The energy is stationary in mu, so that the field is that of Omega~ at this mu: conservative.
 
-Samples shorter than ``period`` get twists that repeat them to about that length. The mesh contains the twist 0: spin
+Samples shorter than ``period`` get twists that repeat them to that length, nearly. The mesh contains the twist 0: spin
 rotation, translation, time reversal and (L x L) the point group are exact, to the tolerance of mu.
 
 Cost: selected inversion, L^3 on L x L sites, per pole and round; hopping to nearest neighbours: 1 Gflop at 48 x 48, 8 at
@@ -48,6 +48,7 @@ EXACT = 1e-5  # electrons per spin-orbital: mu is found
 NEAR = 0.03  # two chemical potentials so close: the density between them is right to 6e-4 of its forces
 MEMORY = 2**29  # bytes of the fronts treated at once
 LEAST_RISE = 0.02  # of the mean dN/dmu: less is not a slope to follow
+MISSING = 0.25  # of a sample, to the period
 CORRELATIONS = 3  # shells whose S_i.S_j predict mu
 
 
@@ -58,7 +59,8 @@ class FewPoles(Network):
     ----------
     kind : "triangular" or "square". hopping, coupling, temperature : of the electrons; either chemical_potential or
     filling. poles : as many (Re, Im) pairs as are wanted, where the fit begins. shells : Heisenberg shells beside it in the
-    fit. period : of samples with their twists, about. rest : {"network": name, **configuration}.
+    fit. period : least length of a sample with its twists, but for a quarter of the sample. rest : {"network": name,
+    **configuration}.
     """
 
     pole: torch.Tensor
@@ -152,7 +154,7 @@ class FewPoles(Network):
         return problem.field(density), omega + mu * wanted
 
     def _mesh(self, shape: tuple[int, int]) -> tuple[int, int]:
-        first, second = (max(1, round(self.configuration["period"] / n)) for n in shape)
+        first, second = (max(1, math.ceil(self.configuration["period"] / n - MISSING)) for n in shape)
         return first, second
 
     def _products(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
