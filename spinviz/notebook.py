@@ -1,7 +1,7 @@
 """In a notebook: ``spinviz.show(simulation)`` is the live picture of any simulation, with play, pause and step.
 
     import engine, spinviz
-    view = spinviz.show(engine.preset("skyrmion", size=24, force="best"))
+    view = spinviz.show(engine.preset("skyrmion", size=24, force="fast"))
     view            # the last line of a cell shows it
     view.simulation # the present state, to go on with in Python
 
