@@ -21,9 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import brentq, least_squares
-from scipy.special import expit
-
 from engine.electrons.twists import twist_mesh
 from engine.learning.network import transverse
 from engine.models import SDModel
@@ -98,10 +95,16 @@ def spectrum(
     )  # fmt: skip
 
 
+def _fermi(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 - np.tanh(x / 2))
+
+
 def _filled(levels: np.ndarray, number: float, temperature: float) -> float:
+    from scipy.optimize import brentq  # here, so that forces and dynamics need torch and numpy alone
+
     reach = 40 * temperature
     return brentq(
-        lambda mu: expit((mu - levels) / temperature).sum() - number, levels.min() - reach, levels.max() + reach
+        lambda mu: _fermi((levels - mu) / temperature).sum() - number, levels.min() - reach, levels.max() + reach
     )
 
 
@@ -118,6 +121,8 @@ class Fit:
 
 def fit_poles(spectra: Sequence[Spectrum], temperature: float, poles: Sequence[complex]) -> Fit:
     """The best f~ with as many poles, beginning from these and from some multiples of them."""
+    from scipy.optimize import least_squares
+
     problem, best = _Problem(spectra, temperature, len(poles)), None
     for multiple in MULTIPLES:
         parameters = problem.begin(multiple * np.asarray(poles))
@@ -138,7 +143,7 @@ class _Problem:
         self.spectra, self.count = spectra, count
         self.length = float(np.linalg.norm([np.linalg.norm(s.field) for s in spectra]))
         self.x = np.linspace(min(s.levels.min() for s in spectra), max(s.levels.max() for s in spectra), SAMPLES)
-        self.fermi = expit(-self.x / temperature)
+        self.fermi = _fermi(self.x / temperature)
         self.prior = PRIORS[0]
         self.mu = [0.0] * len(spectra)  # of f~, against the exact one; where Newton's method begins
 
