@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+
 from engine.electrons.twists import twist_mesh
 from engine.learning.network import transverse
 from engine.models import SDModel
