@@ -53,6 +53,19 @@ class Resolvent:
 
         ln det(z - h) (Q,) complex128 if ``determinants``.
         """
+        threads = torch.get_num_threads()
+        alone = shifts.device.type == "cpu" and threads > 1
+        try:
+            if alone:  # LAPACK on many small matrices with more threads: up to a hundred times slower
+                torch.set_num_threads(1)
+            return self._inverted(shifts, system, pairs, determinants)
+        finally:
+            if alone:
+                torch.set_num_threads(threads)
+
+    def _inverted(
+        self, shifts: torch.Tensor, system: torch.Tensor, pairs: bool, determinants: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         kept, logarithm = self._eliminate(shifts, system, determinants)
         onsite = self.onsite.new_empty((len(shifts), *self.onsite.shape[1:]))
         bonds = self.onsite.new_zeros((2, len(shifts), *self.blocks.shape[1:])) if pairs else None
