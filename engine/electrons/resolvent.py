@@ -20,6 +20,7 @@ import torch
 
 from engine.block_matrix import BlockMatrix
 from engine.electrons.dissection import Child, Group, dissect
+from engine.threads import one_thread
 
 BLOCK = 24  # numbers at most of a determinant that eigenvalues are computed for: the quickest at 48 x 48 sites
 
@@ -53,15 +54,8 @@ class Resolvent:
 
         ln det(z - h) (Q,) complex128 if ``determinants``.
         """
-        threads = torch.get_num_threads()
-        alone = shifts.device.type == "cpu" and threads > 1
-        try:
-            if alone:  # LAPACK on many small matrices with more threads: up to a hundred times slower
-                torch.set_num_threads(1)
+        with one_thread():  # LAPACK on many small matrices hardly gets on with two: 0.4 s became more than 30 s
             return self._inverted(shifts, system, pairs, determinants)
-        finally:
-            if alone:
-                torch.set_num_threads(threads)
 
     def _inverted(
         self, shifts: torch.Tensor, system: torch.Tensor, pairs: bool, determinants: bool

@@ -11,7 +11,8 @@ s_k = <k|sigma|k>,
 
 where the filling is fixed, so that f~ has a chemical potential of its own. All parameters follow from the nonlinear least
 squares of the fields, dmu included; Heisenberg shells stand for what another network will learn. A prior, f~ = f on the
-whole spectrum, is weakened in steps, as long as the number of electrons rises with mu in every record.
+whole spectrum, is weakened in steps; of what comes after the first fit the best is taken whose number of electrons rises
+with mu in every record.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from engine.electrons.ensemble import occupation, solve_chemical_potential
 from engine.electrons.twists import twist_mesh
 from engine.learning.network import transverse
 from engine.models import SDModel
@@ -29,7 +31,7 @@ from engine.models import SDModel
 PRIORS = (1.0, 0.3, 0.1, 0.03, 0.003)  # of all fields: weight of the Fermi function itself, in turns
 MULTIPLES = (1.0, 1.5, 0.7)  # of the poles that are given: the fit has more than one minimum
 LEAST_RISE = 0.2  # smallest dN/dmu of a record, of their mean
-SAMPLES = 400  # points of the spectrum for it
+SAMPLES = 400  # points of the spectrum for the prior
 STEPS = 60  # of the least squares
 POLYNOMIAL = 3
 ASTRAY = 0.3  # a chemical potential so far from the exact one is not where to begin
@@ -80,33 +82,22 @@ def spectrum(
     cross = 2 * up.conj() * down
     spins = torch.stack((cross.real, cross.imag, up.abs() ** 2 - down.abs() ** 2), 2)  # (K, N, 3, n)
     spins = transverse(spins.movedim(3, 1), spin) * (model.coupling / len(thetas))
-    levels = values.double().flatten().numpy()
+    levels = values.double().flatten()
     number = None if filling is None else filling * len(levels)
     if chemical_potential is None:
-        assert number is not None
-        chemical_potential = _filled(levels, number, temperature)
+        wanted = levels.new_tensor([number])
+        chemical_potential = float(
+            solve_chemical_potential(levels[None], torch.ones_like(levels)[None], wanted, temperature)
+        )
     pairs, beside = torch.from_numpy(model.lattice.bonds), []
     for shell in range(1, shells + 1):
         first, second = pairs[torch.from_numpy(model.lattice.shells == shell)].T
         field = torch.zeros_like(spin).index_add_(0, first, spin[second]).index_add_(0, second, spin[first])
         beside.append(transverse(field, spin))
     return Spectrum(
-        levels - chemical_potential, spins.flatten(0, 1).flatten(1).numpy(), torch.stack(beside).flatten(1).numpy(),
+        levels.numpy() - chemical_potential, spins.flatten(0, 1).flatten(1).numpy(), torch.stack(beside).flatten(1).numpy(),
         transverse(force, spin).flatten().numpy(), number, chemical_potential,
     )  # fmt: skip
-
-
-def _fermi(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 - np.tanh(x / 2))
-
-
-def _filled(levels: np.ndarray, number: float, temperature: float) -> float:
-    from scipy.optimize import brentq  # here, so that forces and dynamics need torch and numpy alone
-
-    reach = 40 * temperature
-    return brentq(
-        lambda mu: _fermi((levels - mu) / temperature).sum() - number, levels.min() - reach, levels.max() + reach
-    )
 
 
 @dataclass(frozen=True)
@@ -122,7 +113,7 @@ class Fit:
 
 def fit_poles(spectra: Sequence[Spectrum], temperature: float, poles: Sequence[complex]) -> Fit:
     """The best f~ with as many poles, beginning from these and from some multiples of them."""
-    from scipy.optimize import least_squares
+    from scipy.optimize import least_squares  # here, so that forces and dynamics need torch and numpy alone
 
     problem, best = _Problem(spectra, temperature, len(poles)), None
     for multiple in MULTIPLES:
@@ -144,7 +135,7 @@ class _Problem:
         self.spectra, self.count = spectra, count
         self.length = float(np.linalg.norm([np.linalg.norm(s.field) for s in spectra]))
         self.x = np.linspace(min(s.levels.min() for s in spectra), max(s.levels.max() for s in spectra), SAMPLES)
-        self.fermi = _fermi(self.x / temperature)
+        self.fermi = occupation(torch.from_numpy(self.x), temperature).numpy()
         self.prior = PRIORS[0]
         self.mu = [0.0] * len(spectra)  # of f~, against the exact one; where Newton's method begins
 

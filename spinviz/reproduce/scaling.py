@@ -24,6 +24,7 @@ from engine.presets import preset
 from engine.state import SpinState
 from engine.statistics import bootstrap
 from engine.textures import texture
+from engine.threads import one_thread
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
 from spinviz.reproduce.networks import networks_of
 
@@ -43,12 +44,8 @@ PAPER = {"ED": 3.0, "KPM": 1.0}
 def make(full: bool, say: Say) -> Made:
     settings = FULL if full else SMALL
     device = torch.device("cuda" if full and torch.cuda.is_available() else "cpu")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         times = _all_times(settings, device, say)
-    finally:
-        torch.set_num_threads(threads)
     sheet, axes = panels(1, 2)
     compared, numbers = [], {}
     for number, (name, (sites, seconds)) in enumerate(times.items()):
