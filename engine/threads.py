@@ -12,7 +12,19 @@ import torch
 
 def shared(units: int, run: Callable[[int, int], None]) -> None:
     """run(first, last) over all units."""
-    workers = min(torch.get_num_threads(), units)
+    _spread(torch.get_num_threads(), units, run)
+
+
+def shared_singly(units: int, run: Callable[[int, int], None]) -> None:
+    """The same for work that calls torch, each worker with one thread of torch's: LAPACK on many small matrices hardly
+    gets on with two (0.4 s became more than 30 s)."""
+    workers = torch.get_num_threads()
+    with one_thread():  # new threads of Python begin with what is set now
+        _spread(workers, units, run)
+
+
+def _spread(workers: int, units: int, run: Callable[[int, int], None]) -> None:
+    workers = min(workers, units)
     if workers <= 1:
         run(0, units)
         return

@@ -20,7 +20,7 @@ import torch
 
 from engine.block_matrix import BlockMatrix
 from engine.electrons.dissection import Child, Group, dissect
-from engine.threads import one_thread
+from engine.threads import shared_singly
 
 BLOCK = 24  # numbers at most of a determinant that eigenvalues are computed for: the quickest at 48 x 48 sites
 
@@ -30,17 +30,13 @@ class Resolvent:
 
     matrix : h; ``phases`` (K, E) of its twists. Shift q of a call belongs to system[q] = replica * K + twist.
     all_bonds : elements of bonds without hopping are wanted too (the cuts may then be wider).
+    On CPUs shifts are shared among torch's threads, each of which works with one.
     """
 
     def __init__(self, matrix: BlockMatrix, phases: torch.Tensor, all_bonds: bool = False) -> None:
         self.matrix, self.tree, self.o = matrix, dissect(matrix, all_bonds), matrix.components
-        self.systems = matrix.replicas * len(phases)
+        self.phases, self.systems = phases, matrix.replicas * len(phases)
         device = matrix.onsite.device
-        blocks = (matrix.bond_blocks()[:, None] * phases[None, :, :, None, None]).expand(
-            matrix.replicas, -1, -1, -1, -1
-        )
-        self.blocks = blocks.flatten(0, 1)
-        self.onsite = matrix.onsite[:, None].expand(-1, len(phases), -1, -1, -1).flatten(0, 1)
         self.index = {
             id(group): [torch.as_tensor(a, device=device) for a in (group.own, group.bonds, group.rows, group.places)]
             for level in self.tree.levels
@@ -54,64 +50,89 @@ class Resolvent:
 
         ln det(z - h) (Q,) complex128 if ``determinants``.
         """
-        with one_thread():  # LAPACK on many small matrices hardly gets on with two: 0.4 s became more than 30 s
-            return self._inverted(shifts, system, pairs, determinants)
+        onsite = self.matrix.onsite
+        green = onsite.new_empty((len(shifts), *onsite.shape[1:]))
+        bonds = onsite.new_zeros((2, len(shifts), self.phases.shape[1], self.o, self.o)) if pairs else None
+        logarithm = torch.zeros(len(shifts), dtype=torch.complex128, device=shifts.device) if determinants else None
 
-    def _inverted(
-        self, shifts: torch.Tensor, system: torch.Tensor, pairs: bool, determinants: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        kept, logarithm = self._eliminate(shifts, system, determinants)
-        onsite = self.onsite.new_empty((len(shifts), *self.onsite.shape[1:]))
-        bonds = self.onsite.new_zeros((2, len(shifts), *self.blocks.shape[1:])) if pairs else None
+        def part(first: int, last: int) -> None:
+            here = slice(first, last)
+            _Inversion(
+                self, shifts[here], system[here], green[here], None if bonds is None else bonds[:, here],
+                None if logarithm is None else logarithm[here],
+            ).run()  # fmt: skip
+
+        if onsite.device.type == "cpu":
+            shared_singly(len(shifts), part)
+        else:
+            part(0, len(shifts))
+        return green, bonds, logarithm
+
+
+class _Inversion:
+    """Some shifts, and where their G_ii, G_ij and ln det go."""
+
+    def __init__(
+        self, resolvent: Resolvent, shifts: torch.Tensor, system: torch.Tensor, onsite: torch.Tensor,
+        bonds: torch.Tensor | None, logarithm: torch.Tensor | None,
+    ) -> None:  # fmt: skip
+        self.tree, self.index, self.o = resolvent.tree, resolvent.index, resolvent.o
+        self.shifts, self.onsite, self.bonds, self.logarithm = shifts, onsite, bonds, logarithm
+        used, self.system = torch.unique(system, return_inverse=True)
+        matrix, twists = resolvent.matrix, len(resolvent.phases)
+        replica, twist = used // twists, used % twists
+        self.minus_onsite = -matrix.onsite[replica]
+        bonds = matrix.bond_blocks().expand(matrix.replicas, -1, -1, -1)
+        self.minus_bonds = -bonds[replica] * resolvent.phases[twist][..., None, None]
+
+    def run(self) -> None:
+        kept = self._eliminate()
         above: list[torch.Tensor] = []
         for depth, level in enumerate(self.tree.levels):
-            above = self._on_borders(depth, above, len(shifts))
+            above = self._on_borders(depth, above)
             for group, factors, green in zip(level, kept.pop(), above, strict=True):
                 _back(*factors, green)
-                self._collect(group, green, onsite, bonds)
-        return onsite, bonds, logarithm
+                self._collect(group, green)
 
-    def _eliminate(
-        self, shifts: torch.Tensor, system: torch.Tensor, determinants: bool
-    ) -> tuple[list[list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]], torch.Tensor | None]:
+    def _eliminate(self) -> list[list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]]:
         """X, X A_sb and A_bs X of all fronts, leaves first."""
         kept = []
         updates: list[torch.Tensor] = []
-        logarithm = torch.zeros(len(shifts), dtype=torch.complex128, device=shifts.device) if determinants else None
         for level in reversed(self.tree.levels):
             factors, following = [], []
             for group in level:
-                front, s = self._front(group, shifts, system), group.own.shape[1] * self.o
+                front, s = self._front(group), group.own.shape[1] * self.o
                 self._add_children(group, front, updates)
                 own, beside, below = front[..., :s, :s], front[..., :s, s:], front[..., s:, :s]
-                if logarithm is not None:
-                    logarithm += _log_determinant(own)
+                if self.logarithm is not None:
+                    self.logarithm += _log_determinant(own)
                 inverse = torch.linalg.inv(own)
                 right = inverse @ beside
                 factors.append((inverse, right, below @ inverse))
                 following.append(_minus_product(front[..., s:, s:], below, right))
             kept.append(factors)
             updates = following
-        return kept, logarithm
+        return kept
 
-    def _front(self, group: Group, shifts: torch.Tensor, system: torch.Tensor) -> torch.Tensor:
+    def _front(self, group: Group) -> torch.Tensor:
         """z - h on the fronts of a group, (g, Q, f o, f o); border-border parts are zero."""
         own, bonds, rows, places = self.index[id(group)]
         (g, s), o = own.shape, self.o
         f = s + group.border.shape[1]
-        part = self.onsite.new_zeros((g, s, f, self.systems, o, o))  # rows of the own sites
+        systems = len(self.minus_onsite)
+        part = self.onsite.new_zeros((g, s, f, systems, o, o))  # rows of the own sites
         diagonal = torch.arange(s, device=own.device)
-        part[:, diagonal, diagonal] = -self.onsite[:, own].permute(1, 2, 0, 3, 4)
-        blocks = -self.blocks[:, bonds].transpose(0, 1)
+        part[:, diagonal, diagonal] = self.minus_onsite[:, own].permute(1, 2, 0, 3, 4)
+        blocks = self.minus_bonds[:, bonds].transpose(0, 1)
         for (first, second), block in ((places.T, blocks), (places.T.flip(0), blocks.mH.resolve_conj())):
             inside = first < s
             part.index_put_((rows[inside], first[inside], second[inside]), block[inside], accumulate=True)
-        part = part.permute(0, 3, 1, 4, 2, 5).reshape(g, self.systems, s * o, f * o)
-        front = part.new_empty((g, len(shifts), f * o, f * o))
-        front[..., : s * o, :] = part[:, system]
+        part = part.permute(0, 3, 1, 4, 2, 5).reshape(g, systems, s * o, f * o)
+        front = part.new_empty((g, len(self.shifts), f * o, f * o))
+        front[..., : s * o, :] = part[:, self.system]
         front[..., s * o :, : s * o] = front[..., : s * o, s * o :].mH
         front[..., s * o :, s * o :] = 0
-        torch.diagonal(front, dim1=-2, dim2=-1)[..., : s * o].add_(shifts.to(front.dtype)[:, None])
+        torch.diagonal(front, dim1=-2, dim2=-1)[..., : s * o].add_(self.shifts.to(front.dtype)[:, None])
         return front
 
     def _add_children(self, group: Group, front: torch.Tensor, updates: list[torch.Tensor]) -> None:
@@ -121,10 +142,10 @@ class Resolvent:
                 for here, there in self._blocks(child):
                     front[row][:, there[0], there[1]] += update[:, here[0], here[1]]
 
-    def _on_borders(self, depth: int, above: list[torch.Tensor], shifts: int) -> list[torch.Tensor]:
+    def _on_borders(self, depth: int, above: list[torch.Tensor]) -> list[torch.Tensor]:
         """G of the fronts of a level, so far on their borders only, taken from their parents."""
         greens = [
-            self.onsite.new_empty((len(g.own), shifts, *[(g.own.shape[1] + g.border.shape[1]) * self.o] * 2))
+            self.onsite.new_empty((len(g.own), len(self.shifts), *[(g.own.shape[1] + g.border.shape[1]) * self.o] * 2))
             for g in self.tree.levels[depth]
         ]
         for group, green in zip(self.tree.levels[depth - 1] if depth else (), above, strict=True):
@@ -141,15 +162,15 @@ class Resolvent:
         runs = [[slice(self.o * part.start, self.o * part.stop) for part in run] for run in child.runs]
         return [((a[0], b[0]), (a[1], b[1])) for a in runs for b in runs]
 
-    def _collect(self, group: Group, green: torch.Tensor, onsite: torch.Tensor, bonds: torch.Tensor | None) -> None:
+    def _collect(self, group: Group, green: torch.Tensor) -> None:
         own, numbers, rows, places = self.index[id(group)]
         blocks = green.unflatten(-1, (-1, self.o)).unflatten(-3, (-1, self.o))  # g, Q, f, o, f, o
         diagonal = torch.diagonal(blocks, dim1=2, dim2=4)[..., : own.shape[1]]  # g, Q, o, o, s
-        onsite[:, own.flatten()] = diagonal.permute(1, 0, 4, 2, 3).flatten(1, 2)
-        if bonds is not None:
+        self.onsite[:, own.flatten()] = diagonal.permute(1, 0, 4, 2, 3).flatten(1, 2)
+        if self.bonds is not None:
             first, second = places.T
-            bonds[0][:, numbers] = blocks[rows, :, first, :, second].transpose(0, 1)
-            bonds[1][:, numbers] = blocks[rows, :, second, :, first].transpose(0, 1)
+            self.bonds[0][:, numbers] = blocks[rows, :, first, :, second].transpose(0, 1)
+            self.bonds[1][:, numbers] = blocks[rows, :, second, :, first].transpose(0, 1)
 
 
 def _minus_product(target: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -111,11 +111,11 @@ class Fit:
     rise: np.ndarray
 
 
-def fit_poles(spectra: Sequence[Spectrum], temperature: float, poles: Sequence[complex]) -> Fit:
-    """The best f~ with as many poles, beginning from these and from some multiples of them."""
+def fit_poles(spectra: Sequence[Spectrum], temperature: float, poles: Sequence[complex], nearest: float = 0.0) -> Fit:
+    """The best f~ with as many poles, beginning from these and from some multiples of them; Im xi > ``nearest``."""
     from scipy.optimize import least_squares  # here, so that forces and dynamics need torch and numpy alone
 
-    problem, best = _Problem(spectra, temperature, len(poles)), None
+    problem, best = _Problem(spectra, temperature, len(poles), nearest), None
     for multiple in MULTIPLES:
         parameters = problem.begin(multiple * np.asarray(poles))
         for prior in PRIORS:
@@ -129,10 +129,11 @@ def fit_poles(spectra: Sequence[Spectrum], temperature: float, poles: Sequence[c
 
 
 class _Problem:
-    """Residuals of all records, relative to all fields, as a function of (Re xi, ln Im xi, Re w, Im w, c, beside)."""
+    """Residuals of all records, relative to all fields, as a function of (Re xi, ln (Im xi - nearest), Re w, Im w, c,
+    beside)."""
 
-    def __init__(self, spectra: Sequence[Spectrum], temperature: float, count: int) -> None:
-        self.spectra, self.count = spectra, count
+    def __init__(self, spectra: Sequence[Spectrum], temperature: float, count: int, nearest: float) -> None:
+        self.spectra, self.count, self.nearest = spectra, count, nearest
         self.length = float(np.linalg.norm([np.linalg.norm(s.field) for s in spectra]))
         self.x = np.linspace(min(s.levels.min() for s in spectra), max(s.levels.max() for s in spectra), SAMPLES)
         self.fermi = occupation(torch.from_numpy(self.x), temperature).numpy()
@@ -141,7 +142,8 @@ class _Problem:
 
     def function(self, parameters: np.ndarray) -> RationalStep:
         real, imaginary, a, b = parameters[: 4 * self.count].reshape(4, -1)
-        return RationalStep(real + 1j * np.exp(imaginary), a + 1j * b, parameters[4 * self.count :][:POLYNOMIAL])
+        poles = real + 1j * (self.nearest + np.exp(imaginary))
+        return RationalStep(poles, a + 1j * b, parameters[4 * self.count :][:POLYNOMIAL])
 
     def fit(self, parameters: np.ndarray) -> Fit:
         """What these parameters make of the records."""
@@ -152,6 +154,7 @@ class _Problem:
 
     def begin(self, poles: np.ndarray) -> np.ndarray:
         """Weights by linear least squares of fields and, strongly, numbers at the exact chemical potential."""
+        poles = poles.real + 1j * np.maximum(poles.imag, 1.1 * self.nearest)
         rows, wanted = [], []
         for s in self.spectra:
             columns = self._linear(s.levels, poles)
@@ -165,7 +168,7 @@ class _Problem:
         weight = self.prior * self.length / SAMPLES**0.5
         design, right = np.concatenate([*rows, prior * weight]), np.concatenate([*wanted, self.fermi * weight])
         found = np.linalg.lstsq(design, right, rcond=1e-10)[0]
-        return np.concatenate([poles.real, np.log(poles.imag), found])
+        return np.concatenate([poles.real, np.log(poles.imag - self.nearest), found])
 
     @staticmethod
     def _linear(x: np.ndarray, poles: np.ndarray) -> np.ndarray:
@@ -211,4 +214,4 @@ class _Problem:
 
     def _by_parameters(self, x: np.ndarray, f: RationalStep) -> np.ndarray:
         square = -2 * f.weights / (f.poles - x[:, None]) ** 2
-        return np.concatenate([square.real, -square.imag * f.poles.imag, self._linear(x, f.poles)], 1)
+        return np.concatenate([square.real, -square.imag * (f.poles.imag - self.nearest), self._linear(x, f.poles)], 1)

@@ -75,6 +75,21 @@ def test_a_repeated_sample_is_the_sample_with_its_twists() -> None:
     torch.testing.assert_close(first, field, rtol=tolerances.SYMMETRY, atol=tolerances.SYMMETRY)
 
 
+def test_every_pole_has_the_twists_of_its_own_period() -> None:
+    """The sum of two networks with one pole each (of the polynomial, energies alone know) is that with both."""
+    single = {"filling": None, "chemical_potential": -2.9}
+    spin, halves = random_spins((3, 4)), []
+    for pole, period in ((0, 9), (1, 3)):
+        alone = RationalStep(STEP.poles[[pole]], STEP.weights[[pole]], STEP.polynomial / 2)
+        halves.append(filled(alone, period=period, **single).electrons(spin, (3, 4)))
+    field, energy = filled(STEP, period=(9, 3), **single).electrons(spin, (3, 4))
+    close = {"rtol": tolerances.SYMMETRY, "atol": tolerances.SYMMETRY}
+    torch.testing.assert_close(field, halves[0][0] + halves[1][0], **close)
+    torch.testing.assert_close(energy, halves[0][1] + halves[1][1], **close)
+    other, _ = filled(STEP, period=3, **single).electrons(spin, (3, 4))
+    assert float((other - field).norm() / field.norm()) > 100 * tolerances.SYMMETRY
+
+
 def test_at_fixed_filling_the_field_is_the_derivative() -> None:
     network, spin = filled(), random_spins((6, 6))
     field, _ = network.electrons(spin, (6, 6))
@@ -127,6 +142,14 @@ def test_the_fit_finds_the_function_that_made_the_data() -> None:
     x = np.linspace(-3, 3, 50)
     constant = float(np.mean(fit.function.occupation(x) - STEP.occupation(x)))
     assert abs(constant) < tolerances.FEW_POLES_SHIFT
+    farther = fit_poles(spectra, 0.1, [0.2j, 1.2j], nearest=0.5)  # than the pole that made them
+    assert farther.function.poles.imag.min() >= 0.5 and farther.epsilon > fit.epsilon
+
+
+def test_poles_are_ordered_as_their_periods() -> None:
+    network = filled(poles=((0.0, 1.2), (0.0, 0.2)))
+    network.initialise([labelled(8, network, exact=True)])
+    assert network.pole[0, 1] < network.pole[1, 1]
 
 
 def test_training_leaves_the_poles_alone_and_goes_on_after_an_interruption(tmp_path: Path) -> None:
@@ -158,6 +181,8 @@ def test_training_leaves_the_poles_alone_and_goes_on_after_an_interruption(tmp_p
         ({"chemical_potential": -3.0}, "a chemical potential or a filling"),
         ({"poles": ((0.0, -0.1),)}, "with Im > 0"),
         ({"rest": {"network": "cnn"}}, "must be an energy"),
+        ({"period": (36, 12)}, "one for each of 3 poles"),
+        ({"period": 0}, "positive length"),
     ],
 )
 def test_wrong_input_is_refused(changes: dict[str, Any], message: str) -> None:

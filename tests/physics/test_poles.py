@@ -71,6 +71,25 @@ def test_selected_elements_and_determinant_against_dense_inverses(name: str) -> 
     torch.testing.assert_close(logarithm, exact, **close)
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_threads_share_the_shifts_and_change_nothing(pairs: bool) -> None:
+    lattice = engine.triangular(9)
+    matrix = electronic_model(lattice).matrix(random_state(lattice, replicas=2).spin)
+    thetas = twist_mesh((2, 1), lattice.dimension, torch.float64, torch.device("cpu"))
+    resolvent = Resolvent(matrix, matrix.twist_phases(thetas), all_bonds=pairs)
+    system, shifts = torch.arange(5) % resolvent.systems, 0.2j + torch.linspace(-1, 1, 5, dtype=torch.complex128)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(resolvent(shifts, system, pairs, determinants=True))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for one, several in zip(*found, strict=True):
+        torch.testing.assert_close(one, several, rtol=0, atol=tolerances.ROUNDING)
+
+
 @pytest.mark.parametrize("ensemble", ENSEMBLES)
 @pytest.mark.parametrize("name", [*CUT, "random-sites", "triangular-6x4"])
 def test_agrees_with_exact_diagonalization(name: str, ensemble: str) -> None:

@@ -10,11 +10,12 @@ that fit the forces of data instead of the Fermi function (:mod:`engine.learning
 P being the polynomial of mu that c0, c1, c2 give. What is left is small and short-ranged, or bilinear in the spins; another
 network, ``rest``, learns it. The energy is stationary in mu, so that the field is that of Omega~ at this mu: conservative.
 
-Samples shorter than ``period`` get twists that repeat them to that length, nearly. The mesh contains the twist 0: spin
-rotation, translation, time reversal and (L x L) the point group are exact, to the tolerance of mu.
+Samples shorter than ``period`` get twists that repeat them to that length, nearly; electrons far from the real axis do not
+get far, so that every pole has a period of its own. The meshes contain the twist 0: spin rotation, translation, time
+reversal and (L x L) the point group are exact, to the tolerance of mu.
 
-Cost: selected inversion, L^3 on L x L sites, per pole and round; hopping to nearest neighbours: 1 Gflop at 48 x 48, 8 at
-96 x 96; to the third ones: 6, 54. Where the filling is fixed, two or three rounds.
+Cost: selected inversion, L^3 on L x L sites, per pole, twist and round; hopping to nearest neighbours: 1 Gflop at 48 x 48,
+8 at 96 x 96; to the third ones: 6, 54. Where the filling is fixed, two or three rounds.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from engine.models import SDModel
 if TYPE_CHECKING:
     from engine.learning.dataset import Records
 
-FIT_MATRICES = 500  # of records of one shape, with all their twists, decide the poles
+FIT_MATRICES = 1000  # of records of one shape, with all their twists, decide the poles
 FIT_RECORDS = 40  # at most
 ROUNDS = 30  # at most, of Newton's method for mu
 LARGEST_STEP = 0.3  # of mu
@@ -59,8 +60,9 @@ class FewPoles(Network):
     ----------
     kind : "triangular" or "square". hopping, coupling, temperature : of the electrons; either chemical_potential or
     filling. poles : as many (Re, Im) pairs as are wanted, where the fit begins. shells : Heisenberg shells beside it in the
-    fit. period : least length of a sample with its twists, but for a quarter of the sample. rest : {"network": name,
-    **configuration}.
+    fit. period : least length of a sample with its twists, but for a quarter of the sample; one for all poles or one for
+    each, the pole nearest to the real axis first. nearest : the fit keeps Im xi above this, for which the periods suffice.
+    rest : {"network": name, **configuration}.
     """
 
     pole: torch.Tensor
@@ -72,17 +74,21 @@ class FewPoles(Network):
     def __init__(
         self, kind: str, hopping: Mapping[int, float] | Sequence[Sequence[float]], coupling: float, temperature: float,
         rest: Mapping[str, Any], chemical_potential: float | None = None, filling: float | None = None,
-        poles: Sequence[Sequence[float]] = ((0.0, 0.15), (0.0, 0.8), (0.0, 3.0)), shells: int = 6, period: int = 36,
+        poles: Sequence[Sequence[float]] = ((0.0, 0.15), (0.0, 0.8), (0.0, 3.0)), shells: int = 6,
+        period: int | Sequence[int] = 36, nearest: float = 0.0,
     ) -> None:  # fmt: skip
         if (chemical_potential is None) == (filling is None):
             raise ValueError(f"give a chemical potential or a filling, got {chemical_potential} and {filling}")
         if not poles or min(float(im) for _, im in poles) <= 0:
             raise ValueError(f"poles must be (Re, Im) pairs with Im > 0, got {poles}")
+        periods = [period] * len(poles) if isinstance(period, int) else [int(length) for length in period]
+        if len(periods) != len(poles) or min(periods) < 1:
+            raise ValueError(f"period must be a positive length, or one for each of {len(poles)} poles, got {period}")
         pairs = [[int(shell), float(t)] for shell, t in (hopping.items() if isinstance(hopping, Mapping) else hopping)]
         super().__init__(
             kind, hopping=pairs, coupling=coupling, temperature=temperature, rest=dict(rest),
             chemical_potential=chemical_potential, filling=filling, poles=[[float(a), float(b)] for a, b in poles],
-            shells=shells, period=period,
+            shells=shells, period=periods, nearest=nearest,
         )  # fmt: skip
         from engine.learning.networks import NETWORKS  # which knows this one too
 
@@ -124,7 +130,7 @@ class FewPoles(Network):
         group = max(groups, key=lambda g: len(g) * g.spin.shape[1])
         c, shells = self.configuration, max(CORRELATIONS, self.configuration["shells"])
         model = SDModel(self.lattice(group.shape, shells), dict(c["hopping"]), c["coupling"])
-        mesh = self._mesh(group.shape)
+        mesh = self._meshes(group.shape)[0]
         count = min(FIT_RECORDS, math.ceil(FIT_MATRICES / math.prod(mesh)))
         chosen = np.unique(np.linspace(0, len(group) - 1, count).astype(int)).tolist()
         spectra: list[Spectrum] = [
@@ -132,10 +138,11 @@ class FewPoles(Network):
                      c["chemical_potential"], c["filling"], c["shells"])
             for i in chosen
         ]  # fmt: skip
-        fit = fit_poles(spectra, c["temperature"], [complex(a, b) for a, b in c["poles"]])
+        fit = fit_poles(spectra, c["temperature"], [complex(a, b) for a, b in c["poles"]], c["nearest"])
         found = fit.function
-        self.pole.copy_(torch.from_numpy(np.stack([found.poles.real, found.poles.imag], 1)))
-        self.weight.copy_(torch.from_numpy(np.stack([found.weights.real, found.weights.imag], 1)))
+        order = np.argsort(found.poles.imag)  # as the periods
+        for buffer, values in ((self.pole, found.poles[order]), (self.weight, found.weights[order])):
+            buffer.copy_(torch.from_numpy(np.stack([values.real, values.imag], 1)))
         self.polynomial.copy_(torch.from_numpy(found.polynomial))
         self.rise.fill_(float(fit.rise.mean()))
         design = self._products(group.spin[chosen].double(), group.shape)
@@ -153,9 +160,13 @@ class FewPoles(Network):
         mu, density, omega = problem.filled(wanted, self._products(spin.double(), shape) @ self.guess.double())
         return problem.field(density), omega + mu * wanted
 
-    def _mesh(self, shape: tuple[int, int]) -> tuple[int, int]:
-        first, second = (max(1, math.ceil(self.configuration["period"] / n - MISSING)) for n in shape)
-        return first, second
+    def _meshes(self, shape: tuple[int, int]) -> list[tuple[int, int]]:
+        """Twists of every pole along both directions."""
+        first, second = shape
+        return [
+            (max(1, math.ceil(length / first - MISSING)), max(1, math.ceil(length / second - MISSING)))
+            for length in self.configuration["period"]
+        ]
 
     def _products(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Monomials of the mean S_i.S_j of the first shells, (B, m)."""
@@ -188,9 +199,11 @@ class _Problem:
         self.coupling, self.replicas = c["coupling"], len(spin)
         self.matrix: BlockMatrix = SDModel(lattice, hopping, self.coupling).matrix(spin)
         real, device = spin.dtype, spin.device
-        thetas = twist_mesh(network._mesh(shape), 2, real, device, centred=True)
-        self.resolvent, self.twists = Resolvent(self.matrix, self.matrix.twist_phases(thetas)), len(thetas)
-        self.pole, self.weight = (torch.view_as_complex(t.double()) for t in (network.pole, network.weight))
+        meshes = [twist_mesh(mesh, 2, real, device, centred=True) for mesh in network._meshes(shape)]
+        self.resolvent = Resolvent(self.matrix, self.matrix.twist_phases(torch.cat(meshes)))
+        twists = torch.tensor([len(mesh) for mesh in meshes], device=device)
+        pole, weight = (torch.view_as_complex(t.double()) for t in (network.pole, network.weight))
+        self.pole, self.weight = pole.repeat_interleave(twists), (weight / twists).repeat_interleave(twists)  # by twist
         self.polynomial, self.rise = network.polynomial.double(), float(network.rise)
         hops = self.matrix.bond.double().square().sum() * 2 / lattice.sites
         self.second = float(hops) + self.coupling**2  # Tr h^2 / size
@@ -199,15 +212,14 @@ class _Problem:
 
     def evaluate(self, mu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """For mu (B,) float64: the poles' part of the density (B, N, 2, 2), N~ (B,), Omega~ (B,)."""
-        matrix, count = self.matrix, len(self.pole)
+        matrix, twists = self.matrix, len(self.pole)
         density = torch.zeros_like(matrix.onsite)
         c0, c1, c2 = self.polynomial
         number = matrix.size * (c0 - c1 * mu + c2 * (self.second + mu**2))
         omega = -matrix.size * (c0 * mu - c1 * (self.second + mu**2) / 2 + c2 * (self.second * mu + mu**3 / 3))
-        for part in torch.arange(self.replicas * self.twists * count, device=mu.device).split(self.chunk):
-            system, pole = part // count, part % count
-            replica, w = system // self.twists, self.weight[pole] / self.twists
-            green, _, logarithm = self.resolvent(mu[replica] + self.pole[pole], system, determinants=True)
+        for system in torch.arange(self.resolvent.systems, device=mu.device).split(self.chunk):
+            replica, w = system // twists, self.weight[system % twists]
+            green, _, logarithm = self.resolvent(mu[replica] + self.pole[system % twists], system, determinants=True)
             assert logarithm is not None
             scaled = green * w.to(green.dtype)[:, None, None, None]
             density.index_add_(0, replica, scaled + scaled.mH)
