@@ -10,6 +10,7 @@ George, SIAM J. Numer. Anal. 10, 345 (1973).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,28 +22,32 @@ from engine.lattice import Lattice
 LEAF = 16  # sites of a piece that is not cut any more
 
 
-Run = tuple[slice, slice]  # places in the child's border, places among the parent's sites
+Run = tuple[
+    slice, int, slice
+]  # places in the child's border; among the parent's own sites (0) or its border (1); there
 
 
 @dataclass(frozen=True, eq=False)
-class Child:
-    """A front of the next level (group, row); its border lies among the parent's sites in a few ``runs``."""
+class Join:
+    """Fronts of one group of the next level whose borders lie alike, in a few ``runs``, among the sites of their parents:
+    front rows.start of that group is a child of front parents.start, and so on."""
 
     group: int
-    row: int
+    rows: slice
+    parents: slice
     runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """g fronts of one level and one shape: own sites (g, s), border (g, b), children of each front.
+    """g fronts of one level and one shape: own sites (g, s), border (g, b), their children.
 
     Bonds that are assembled here: bond (e,), row of the front (e,), places of its two ends (e, 2).
     """
 
     own: np.ndarray
     border: np.ndarray
-    children: tuple[tuple[Child, ...], ...]
+    children: tuple[Join, ...]
     bonds: np.ndarray
     rows: np.ndarray
     places: np.ndarray
@@ -73,6 +78,9 @@ class Tree:
                 here += len(group.own) * (s + b) ** 2
             largest = max(largest, here)
         return kept + 3 * largest
+
+
+_Child = tuple[int, int, tuple[tuple[int, ...], ...], int, int]  # group, which of its parent's, runs, row, parent's row
 
 
 @dataclass
@@ -163,9 +171,12 @@ def _grouped(nodes: list[_Node], owner: np.ndarray, rank: np.ndarray, bonds: np.
             groups.append([])
         groups[-1].append(k)
         seat[k] = (len(groups) - 1, len(groups[-1]) - 1)
-    children: list[list[Child]] = [[] for _ in nodes]
+    children: list[list[_Child]] = [[] for _ in nodes]
     for k, node in enumerate(nodes[1:], 1):
-        children[node.parent].append(Child(*seat[k], _runs(_places(nodes[node.parent], node.border, rank))))
+        parent = nodes[node.parent]
+        runs = _runs(_places(parent, node.border, rank), len(parent.sites))
+        order = len(children[node.parent])
+        children[node.parent].append((seat[k][0], order, runs, seat[k][1], seat[node.parent][1]))
     ends, level = owner[bonds], np.array([node.level for node in nodes])
     later = np.where(level[ends[:, 0]] >= level[ends[:, 1]], ends[:, 0], ends[:, 1])
     later[~near] = -1
@@ -173,7 +184,7 @@ def _grouped(nodes: list[_Node], owner: np.ndarray, rank: np.ndarray, bonds: np.
 
 
 def _group(
-    nodes: list[_Node], members: list[int], children: list[list[Child]], later: np.ndarray, bonds: np.ndarray,
+    nodes: list[_Node], members: list[int], children: list[list[_Child]], later: np.ndarray, bonds: np.ndarray,
     rank: np.ndarray,
 ) -> Group:  # fmt: skip
     found = [np.flatnonzero(later == k) for k in members]
@@ -184,7 +195,7 @@ def _group(
     return Group(
         own=np.stack([nodes[k].sites for k in members]),
         border=np.stack([nodes[k].border for k in members]),
-        children=tuple(tuple(children[k]) for k in members),
+        children=_joins([child for k in members for child in children[k]]),
         bonds=np.concatenate(found),
         rows=np.repeat(np.arange(len(members)), [len(mine) for mine in found]),
         places=np.concatenate(places),
@@ -198,10 +209,38 @@ def _places(node: _Node, sites: np.ndarray, rank: np.ndarray) -> np.ndarray:
     return np.where(is_own, own, len(node.sites) + np.searchsorted(rank[node.border], rank[sites]))
 
 
-def _runs(places: np.ndarray) -> tuple[Run, ...]:
-    """Stretches in which places follow one another."""
-    cuts = np.flatnonzero(np.diff(places) != 1) + 1
+def _runs(places: np.ndarray, own: int) -> tuple[tuple[int, ...], ...]:
+    """Stretches in which places follow one another: (first, last + 1, own or border, first there, last there + 1)."""
+    cuts = np.flatnonzero((np.diff(places) != 1) | (places[1:] == own)) + 1
     starts, stops = [0, *cuts.tolist()], [*cuts.tolist(), len(places)]
-    return tuple(
-        (slice(a, b), slice(int(places[a]), int(places[b - 1]) + 1)) for a, b in zip(starts, stops, strict=True)
-    )
+    found = []
+    for a, b in zip(starts, stops, strict=True):
+        begin, part = int(places[a]), int(places[a] >= own)
+        found.append((a, b, part, begin - part * own, begin - part * own + b - a))
+    return tuple(found)
+
+
+def _joins(children: list[_Child]) -> tuple[Join, ...]:
+    """Children whose borders lie alike, side by side."""
+    alike: dict[tuple, list[tuple[int, int]]] = {}
+    for group, order, runs, row, parent in children:
+        alike.setdefault((group, order, runs), []).append((row, parent))
+    joins = []
+    for (group, _, runs), pairs in alike.items():
+        cut = tuple((slice(a, b), part, slice(c, d)) for a, b, part, c, d in runs)
+        for few in _even(np.array(sorted(pairs))):
+            steps = few[1] - few[0] if len(few) > 1 else (1, 1)
+            rows, parents = (slice(int(few[0, k]), int(few[-1, k]) + 1, int(steps[k])) for k in (0, 1))
+            joins.append(Join(group, rows, parents, cut))
+    return tuple(joins)
+
+
+def _even(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Stretches of ``rows`` (n, 2) with equal, positive steps."""
+    while len(rows):
+        steps, count = np.diff(rows, axis=0), 1
+        if len(steps) and (steps[0] > 0).all():
+            equal = np.append((steps == steps[0]).all(1), False)
+            count += int(np.argmin(equal))
+        yield rows[:count]
+        rows = rows[count:]

@@ -3,7 +3,7 @@
 With A = z - h on the fronts of a nested dissection (own sites s, border b),
 
     eliminate, leaves first:    X = A_ss^-1,   A_bb <- A_bb - A_bs X A_sb                       (Schur complement)
-    go back, root first:        G_sb = -X A_sb G_bb,   G_bs = -G_bb A_bs X,   G_ss = X + X A_sb G_bb A_bs X
+    go back, root first:        G_sb = -X A_sb G_bb,   G_bs = -G_bb A_bs X,   G_ss = X - X A_sb G_bs
 
 gives G = A^-1 on all pairs within a front, which include all bonds. Lin, Lu, Ying, Car, E, Commun. Math. Sci. 7, 755
 (2009).
@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 
 from engine.block_matrix import BlockMatrix
-from engine.electrons.dissection import Child, Group, dissect
+from engine.electrons.dissection import Group, Join, dissect
 from engine.threads import shared_singly
 
 BLOCK = 24  # numbers at most of a determinant that eigenvalues are computed for: the quickest at 48 x 48 sites
@@ -87,105 +87,104 @@ class _Inversion:
 
     def run(self) -> None:
         kept = self._eliminate()
-        above: list[torch.Tensor] = []
+        above: list[_Blocks] = []
         for depth, level in enumerate(self.tree.levels):
-            above = self._on_borders(depth, above)
-            for group, factors, green in zip(level, kept.pop(), above, strict=True):
-                _back(*factors, green)
+            above = [
+                _back(*factors, border)
+                for factors, border in zip(kept.pop(), self._on_borders(depth, above), strict=True)
+            ]
+            for group, green in zip(level, above, strict=True):
                 self._collect(group, green)
 
     def _eliminate(self) -> list[list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]]:
-        """X, X A_sb and A_bs X of all fronts, leaves first."""
+        """X, -X A_sb and -A_bs X of all fronts, leaves first."""
         kept = []
         updates: list[torch.Tensor] = []
         for level in reversed(self.tree.levels):
             factors, following = [], []
             for group in level:
-                front, s = self._front(group), group.own.shape[1] * self.o
-                self._add_children(group, front, updates)
-                own, beside, below = front[..., :s, :s], front[..., :s, s:], front[..., s:, :s]
+                front = self._front(group)
+                for join in group.children:
+                    for rows, columns, here, there in self._blocks(join):
+                        front[rows][columns][join.parents, :, *there] += updates[join.group][join.rows, :, *here]
+                (own, beside), (below, border) = front
                 if self.logarithm is not None:
                     self.logarithm += _log_determinant(own)
                 inverse = torch.linalg.inv(own)
-                right = inverse @ beside
-                factors.append((inverse, right, below @ inverse))
-                following.append(_minus_product(front[..., s:, s:], below, right))
+                minus = -inverse
+                right = minus @ beside
+                factors.append((inverse, right, below @ minus))
+                following.append(_plus_product(border, below, right) if group.children else below @ right)
             kept.append(factors)
             updates = following
         return kept
 
-    def _front(self, group: Group) -> torch.Tensor:
-        """z - h on the fronts of a group, (g, Q, f o, f o); border-border parts are zero."""
+    def _front(self, group: Group) -> _Blocks:
+        """z - h on the fronts of a group, in blocks of own sites and border; there is none on the border yet."""
         own, bonds, rows, places = self.index[id(group)]
         (g, s), o = own.shape, self.o
-        f = s + group.border.shape[1]
+        b = group.border.shape[1]
         systems = len(self.minus_onsite)
-        part = self.onsite.new_zeros((g, s, f, systems, o, o))  # rows of the own sites
+        part = self.onsite.new_zeros((g, s, s + b, systems, o, o))  # rows of the own sites
         diagonal = torch.arange(s, device=own.device)
         part[:, diagonal, diagonal] = self.minus_onsite[:, own].permute(1, 2, 0, 3, 4)
         blocks = self.minus_bonds[:, bonds].transpose(0, 1)
         for (first, second), block in ((places.T, blocks), (places.T.flip(0), blocks.mH.resolve_conj())):
             inside = first < s
             part.index_put_((rows[inside], first[inside], second[inside]), block[inside], accumulate=True)
-        part = part.permute(0, 3, 1, 4, 2, 5).reshape(g, systems, s * o, f * o)
-        front = part.new_empty((g, len(self.shifts), f * o, f * o))
-        front[..., : s * o, :] = part[:, self.system]
-        front[..., s * o :, : s * o] = front[..., : s * o, s * o :].mH
-        front[..., s * o :, s * o :] = 0
-        torch.diagonal(front, dim1=-2, dim2=-1)[..., : s * o].add_(self.shifts.to(front.dtype)[:, None])
-        return front
+        part = part.permute(0, 3, 1, 4, 2, 5).reshape(g, systems, s * o, (s + b) * o)
+        inner, beside = part[..., : s * o][:, self.system], part[..., s * o :][:, self.system]
+        torch.diagonal(inner, dim1=-2, dim2=-1).add_(self.shifts.to(inner.dtype)[:, None])
+        below = beside.mH.resolve_conj().contiguous()
+        border = (inner.new_zeros if group.children else inner.new_empty)((g, len(self.shifts), b * o, b * o))
+        return (inner, beside), (below, border)
 
-    def _add_children(self, group: Group, front: torch.Tensor, updates: list[torch.Tensor]) -> None:
-        for row, children in enumerate(group.children):
-            for child in children:
-                update = updates[child.group][child.row]
-                for here, there in self._blocks(child):
-                    front[row][:, there[0], there[1]] += update[:, here[0], here[1]]
-
-    def _on_borders(self, depth: int, above: list[torch.Tensor]) -> list[torch.Tensor]:
-        """G of the fronts of a level, so far on their borders only, taken from their parents."""
+    def _on_borders(self, depth: int, above: list[_Blocks]) -> list[torch.Tensor]:
+        """G of the fronts of a level on their borders, taken from their parents."""
         greens = [
-            self.onsite.new_empty((len(g.own), len(self.shifts), *[(g.own.shape[1] + g.border.shape[1]) * self.o] * 2))
+            self.onsite.new_empty((len(g.own), len(self.shifts), *[g.border.shape[1] * self.o] * 2))
             for g in self.tree.levels[depth]
         ]
         for group, green in zip(self.tree.levels[depth - 1] if depth else (), above, strict=True):
-            for row, children in enumerate(group.children):
-                for child in children:
-                    s = self.tree.levels[depth][child.group].own.shape[1] * self.o
-                    border = greens[child.group][child.row][:, s:, s:]
-                    for here, there in self._blocks(child):
-                        border[:, here[0], here[1]] = green[row][:, there[0], there[1]]
+            for join in group.children:
+                for rows, columns, here, there in self._blocks(join):
+                    greens[join.group][join.rows, :, *here] = green[rows][columns][join.parents, :, *there]
         return greens
 
-    def _blocks(self, child: Child) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-        """Rectangles of a child's border: there and among the parent's rows and columns."""
-        runs = [[slice(self.o * part.start, self.o * part.stop) for part in run] for run in child.runs]
-        return [((a[0], b[0]), (a[1], b[1])) for a in runs for b in runs]
+    def _blocks(self, join: Join) -> list[tuple[int, int, tuple[slice, slice], tuple[slice, slice]]]:
+        """Rectangles: in which block of the parents, where on the children's borders, where in that block."""
 
-    def _collect(self, group: Group, green: torch.Tensor) -> None:
+        def scaled(places: slice) -> slice:
+            return slice(self.o * places.start, self.o * places.stop)
+
+        runs = [(part, scaled(here), scaled(there)) for here, part, there in join.runs]
+        return [(a[0], b[0], (a[1], b[1]), (a[2], b[2])) for a in runs for b in runs]
+
+    def _collect(self, group: Group, green: _Blocks) -> None:
         own, numbers, rows, places = self.index[id(group)]
-        blocks = green.unflatten(-1, (-1, self.o)).unflatten(-3, (-1, self.o))  # g, Q, f, o, f, o
-        diagonal = torch.diagonal(blocks, dim1=2, dim2=4)[..., : own.shape[1]]  # g, Q, o, o, s
-        self.onsite[:, own.flatten()] = diagonal.permute(1, 0, 4, 2, 3).flatten(1, 2)
+        inner = green[0][0].unflatten(-1, (-1, self.o)).unflatten(-3, (-1, self.o))  # g, Q, s, o, s, o
+        self.onsite[:, own.flatten()] = torch.diagonal(inner, dim1=2, dim2=4).permute(1, 0, 4, 2, 3).flatten(1, 2)
         if self.bonds is not None:
+            whole = torch.cat([torch.cat(row, -1) for row in green], -2)
+            blocks = whole.unflatten(-1, (-1, self.o)).unflatten(-3, (-1, self.o))
             first, second = places.T
             self.bonds[0][:, numbers] = blocks[rows, :, first, :, second].transpose(0, 1)
             self.bonds[1][:, numbers] = blocks[rows, :, second, :, first].transpose(0, 1)
 
 
-def _minus_product(target: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """target - left @ right for (g, Q, ., .)."""
-    flat = (part.flatten(0, 1) for part in (target, left, right))
-    return torch.baddbmm(*flat, alpha=-1).unflatten(0, target.shape[:2])
+_Blocks = tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]  # own, border by own, border
 
 
-def _back(inverse: torch.Tensor, right: torch.Tensor, left: torch.Tensor, green: torch.Tensor) -> None:
-    """Complete G on whole fronts from G on their borders."""
-    s = inverse.shape[-1]
-    border = green[..., s:, s:]
-    green[..., s:, :s] = -(border @ left)
-    green[..., :s, s:] = -(right @ border)
-    green[..., :s, :s] = _minus_product(inverse, right, green[..., s:, :s])
+def _plus_product(target: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """target += left @ right for (g, Q, ., .)."""
+    target.flatten(0, 1).baddbmm_(left.flatten(0, 1), right.flatten(0, 1))
+    return target
+
+
+def _back(inverse: torch.Tensor, right: torch.Tensor, left: torch.Tensor, border: torch.Tensor) -> _Blocks:
+    """G on whole fronts from G on their borders."""
+    below = border @ left
+    return (_plus_product(inverse, right, below), right @ border), (below, border)
 
 
 def _log_determinant(matrices: torch.Tensor) -> torch.Tensor:
@@ -194,7 +193,7 @@ def _log_determinant(matrices: torch.Tensor) -> torch.Tensor:
     if (size := matrices.shape[-1]) > BLOCK:
         k = size // 2
         first, beside, below = matrices[..., :k, :k], matrices[..., :k, k:], matrices[..., k:, :k]
-        rest = _minus_product(matrices[..., k:, k:], below, torch.linalg.solve(first, beside))
+        rest = _plus_product(matrices[..., k:, k:].clone(), below, torch.linalg.solve(first, -beside))
         return _log_determinant(first) + _log_determinant(rest)
     factor = torch.linalg.cholesky((matrices - matrices.mH) / 2j)
     half = torch.linalg.solve_triangular(factor, (matrices + matrices.mH) / 2, upper=False)
