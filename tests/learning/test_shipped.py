@@ -57,7 +57,7 @@ def test_schemes_that_ask_for_other_spins_move_alike(name: str) -> None:
 
 @pytest.mark.parametrize("texture", ["random", "skyrmion_crystal"])
 def test_the_best_network_agrees_with_exact_forces(texture: str) -> None:
-    exact = engine.preset("skyrmion", size=12, force="ed", twists=(6, 6), texture=texture, seed=12345)
+    exact = engine.preset("skyrmion", size=12, force="ed", twists=(14, 14), texture=texture, seed=12345)
     state = engine.SpinState(engine.textures.perturbed(exact.state.spin, 0.2, 5))
     learned = engine.load_force("skyrmion/best", lattice=exact.lattice)(state)
     true = exact.force.electrons(state)
