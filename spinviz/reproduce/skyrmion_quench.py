@@ -1,9 +1,9 @@
 """Quench of random spins towards the skyrmion crystal (paper 001, figs. 5 and 6; paper 002, figs. 3.14 to 3.16).
 
 Small lattice: S(q, t), averaged over starts, by the best network and by exact diagonalization from the same random spins.
-Large lattice: the fast network alone; M(t) is the mean of S within 0.1 of a peak, L(t) = 2 pi / width of the peaks. Paper 002 sees
-three stages: slow, M and L proportional to t, arrested. Its times are in units of 1/(gamma J S), ours in
-hbar/t1; exponents do not care. Each is fitted between the times at which ln M, or ln L, has made 20 % and 80 % of its way.
+Large lattice: the fast network alone; M(t) is the mean of S within 0.1 of a peak, L(t) = 2 pi / width of the peaks. Paper
+002 sees three stages: slow, M and L proportional to t, arrested. Its times are in units of 1/(gamma J S), ours in hbar/t1;
+exponents do not care. Each is fitted between the times at which ln M, or ln L, has made 20 % and 80 % of its way.
 """
 
 from __future__ import annotations
