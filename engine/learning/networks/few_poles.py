@@ -46,7 +46,7 @@ FIT_RECORDS = 40  # at most
 ROUNDS = 30  # at most, of Newton's method for mu
 LARGEST_STEP = 0.3  # of mu
 EXACT = 1e-5  # electrons per spin-orbital: mu is found
-NEAR = 0.03  # two chemical potentials so close: the density between them is right to 6e-4 of its forces
+NEAR = 5e-4  # product of the distances to two chemical potentials: fields made of both are right to 1e-3, energies to 1e-6
 MEMORY = 2**29  # bytes of the fronts treated at once
 LEAST_RISE = 0.02  # of the mean dN/dmu: less is not a slope to follow
 MISSING = 0.25  # of a sample, to the period
@@ -248,7 +248,7 @@ class _Problem:
                 wider = -2 * torch.sign(excess) * (mu - before[0]).abs()  # N~ is flat here: in a gap
                 step = torch.where(rising, -excess / slope, wider)
                 part = torch.where(rising, step / (mu - before[0]), 0.0)
-                found = exact | (rising & ((mu - before[0]).abs() < NEAR) & (step.abs() < NEAR))
+                found = exact | (rising & (step.abs() * ((mu - before[0]).abs() + step.abs()) < NEAR))
             if bool(found.all()):
                 break
             before = (mu, excess, density)
