@@ -111,6 +111,19 @@ def test_a_bad_guess_of_mu_costs_time_only(guess: float) -> None:
     torch.testing.assert_close(same, energy, rtol=0, atol=tolerances.FEW_POLES_MU)
 
 
+def test_replicas_find_their_mu_apart() -> None:
+    """Each stops where it would alone, whatever others need."""
+    network, (even, random) = (
+        filled(),
+        (engine.textures.texture("ferromagnet", engine.triangular(6)), random_spins((6, 6))),
+    )
+    spin = torch.cat((even.to(random.dtype), random))
+    together = network.electrons(spin, (6, 6))
+    apart = [torch.cat(parts) for parts in zip(*(network.electrons(one[None], (6, 6)) for one in spin), strict=True)]
+    for one, other in zip(together, apart, strict=True):
+        torch.testing.assert_close(one, other, rtol=tolerances.SYMMETRY, atol=tolerances.SYMMETRY)
+
+
 def test_in_single_precision_it_is_the_same_force() -> None:
     """A force converts a network to the dtype of the state, all that it has in double precision too."""
     network, spin = filled().eval(), random_spins((6, 6))

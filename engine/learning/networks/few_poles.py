@@ -46,7 +46,9 @@ FIT_RECORDS = 40  # at most
 ROUNDS = 30  # at most, of Newton's method for mu
 LARGEST_STEP = 0.3  # of mu
 EXACT = 1e-5  # electrons per spin-orbital: mu is found
-NEAR = 5e-4  # product of the distances to two chemical potentials: fields made of both are right to 1e-3, energies to 1e-6
+NEAR = (
+    5e-4  # product of the distances to two chemical potentials: fields made of both are right to 1e-3, energies to 1e-6
+)
 MEMORY = 2**29  # bytes of the fronts treated at once
 LEAST_RISE = 0.02  # of the mean dN/dmu: less is not a slope to follow
 MISSING = 0.25  # of a sample, to the period
@@ -210,57 +212,82 @@ class _Problem:
         one = self.resolvent.tree.numbers(2) * self.matrix.onsite.element_size()
         self.chunk = max(1, MEMORY // one)
 
-    def evaluate(self, mu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """For mu (B,) float64: the poles' part of the density (B, N, 2, 2), N~ (B,), Omega~ (B,)."""
+    def evaluate(
+        self, mu: torch.Tensor, replicas: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """For mu (B,) float64 of these replicas, or of all: the poles' part of the density (B, N, 2, 2), N~ (B,),
+        Omega~ (B,)."""
         matrix, twists = self.matrix, len(self.pole)
-        density = torch.zeros_like(matrix.onsite)
+        replicas = torch.arange(self.replicas, device=mu.device) if replicas is None else replicas
+        density = matrix.onsite.new_zeros((len(mu), *matrix.onsite.shape[1:]))
         c0, c1, c2 = self.polynomial
         number = matrix.size * (c0 - c1 * mu + c2 * (self.second + mu**2))
         omega = -matrix.size * (c0 * mu - c1 * (self.second + mu**2) / 2 + c2 * (self.second * mu + mu**3 / 3))
-        for system in torch.arange(self.resolvent.systems, device=mu.device).split(self.chunk):
-            replica, w = system // twists, self.weight[system % twists]
-            green, _, logarithm = self.resolvent(mu[replica] + self.pole[system % twists], system, determinants=True)
+        for part in torch.arange(len(mu) * twists, device=mu.device).split(self.chunk):
+            row, twist = part // twists, part % twists
+            w, system = self.weight[twist], replicas[row] * twists + twist
+            green, _, logarithm = self.resolvent(mu[row] + self.pole[twist], system, determinants=True)
             assert logarithm is not None
             scaled = green * w.to(green.dtype)[:, None, None, None]
-            density.index_add_(0, replica, scaled + scaled.mH)
-            omega.index_add_(0, replica, -2 * (w * logarithm).real)
+            density.index_add_(0, row, scaled + scaled.mH)
+            omega.index_add_(0, row, -2 * (w * logarithm).real)
         number = number + torch.diagonal(density, dim1=-2, dim2=-1).real.double().sum((1, 2))
         return density, number, omega
 
     def filled(self, wanted: float, mu: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """mu (B,) where N~ is ``wanted``, density and Omega~ there: secants, from a guess, inside a bracket. Once two
-        chemical potentials are close, the density between them is good to the square of their distance."""
+        chemical potentials are close, the density between them is good to the square of their distance. Replicas that
+        are done are not evaluated again."""
+        found_mu, found_omega, found_density = (
+            torch.empty_like(mu),
+            torch.empty_like(mu),
+            torch.empty_like(self.matrix.onsite),
+        )
+        replicas = torch.arange(self.replicas, device=mu.device)
         bracket = torch.stack((torch.full_like(mu, -math.inf), torch.full_like(mu, math.inf)))
-        step = part = torch.zeros_like(mu)
         before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
-        for _ in range(ROUNDS):
-            density, number, omega = self.evaluate(mu)
+        for left in reversed(range(ROUNDS)):
+            density, number, omega = self.evaluate(mu, replicas)
             excess = number - wanted
-            exact = excess.abs() <= EXACT * self.matrix.size
-            found = exact
             bracket[0] = torch.where(excess < 0, mu, bracket[0])
             bracket[1] = torch.where(excess < 0, bracket[1], mu)
-            if before is None:
-                step = -excess / (self.rise * self.matrix.size)
-            else:
-                slope = (excess - before[1]) / (mu - before[0])
-                rising = slope > LEAST_RISE * self.rise * self.matrix.size
-                wider = -2 * torch.sign(excess) * (mu - before[0]).abs()  # N~ is flat here: in a gap
-                step = torch.where(rising, -excess / slope, wider)
-                part = torch.where(rising, step / (mu - before[0]), 0.0)
-                found = exact | (rising & (step.abs() * ((mu - before[0]).abs() + step.abs()) < NEAR))
-            if bool(found.all()):
+            step, part, near = self._step(mu, excess, before)
+            done = near | (excess.abs() <= EXACT * self.matrix.size)
+            ended = done if left else torch.ones_like(done)
+            last, share = (torch.where(done, values, 0.0)[ended] for values in (step, part))
+            within = density[ended]
+            if before is not None:
+                within = within + (within - before[2][ended]) * share.to(within.real.dtype)[:, None, None, None]
+            found_mu[replicas[ended]] = mu[ended] + last
+            found_omega[replicas[ended]] = omega[ended] - last * (number[ended] + wanted) / 2
+            found_density[replicas[ended]] = within
+            if bool(ended.all()):
                 break
-            before = (mu, excess, density)
+            going = ~ended
+            replicas, bracket, step, mu = replicas[going], bracket[:, going], step[going], mu[going]
+            before = (mu, excess[going], density[going])
             following = mu + step.clamp(-LARGEST_STEP, LARGEST_STEP)
             inside = (following > bracket[0]) & (following < bracket[1])
-            following = torch.where(inside, following, bracket.mean(0))
-            mu = torch.where(exact, mu, following)  # those that are near go on while others are not
-        step = torch.where(found, step, 0.0)
-        if before is not None:
-            part = torch.where(found, part, 0.0).to(density.real.dtype)
-            density = density + (density - before[2]) * part[:, None, None, None]
-        return mu + step, density, omega - step * (number + wanted) / 2
+            mu = torch.where(inside, following, bracket.mean(0))
+        return found_mu, found_density, found_omega
+
+    def _step(
+        self, mu: torch.Tensor, excess: torch.Tensor, before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Of mu; the same in units of the last one; and whether the density there follows from the two that are known."""
+        if before is None:
+            return (
+                -excess / (self.rise * self.matrix.size),
+                torch.zeros_like(mu),
+                torch.zeros_like(mu, dtype=torch.bool),
+            )
+        apart = mu - before[0]
+        slope = (excess - before[1]) / apart
+        rising = slope > LEAST_RISE * self.rise * self.matrix.size
+        wider = -2 * torch.sign(excess) * apart.abs()  # N~ is flat here: in a gap
+        step = torch.where(rising, -excess / slope, wider)
+        near = rising & (step.abs() * (apart.abs() + step.abs()) < NEAR)
+        return step, torch.where(rising, step / apart, 0.0), near
 
     def field(self, density: torch.Tensor) -> torch.Tensor:
         """J Tr(sigma rho_ii), (B, N, 3)."""
