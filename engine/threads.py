@@ -20,6 +20,7 @@ def shared_singly(units: int, run: Callable[[int, int], None]) -> None:
     gets on with two (0.4 s became more than 30 s). Denormal numbers count as zero."""
 
     def quietly(first: int, last: int) -> None:
+        torch.set_num_threads(1)  # of this thread; another simulation may just have set more for new ones
         with no_denormals():
             run(first, last)
 

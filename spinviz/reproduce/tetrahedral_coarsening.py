@@ -28,7 +28,7 @@ from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
 from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps, without_bend
 
-SMALL: dict[str, Any] = {"size": 96, "starts": 4, "steps": 200}
+SMALL: dict[str, Any] = {"size": 64, "starts": 4, "steps": 200}
 FULL: dict[str, Any] = {"size": 192, "starts": 30, "steps": 1000}
 NETWORK, TEMPERATURE, DAMPING, SMOOTHING = "tetrahedral/best", 0.01, 0.2, 1.5
 TIME_STEP = (

@@ -210,7 +210,15 @@ def test_figures_of_dynamics_are_drawn(untrained, tmp_path, monkeypatch):
     tiny = {
         tetrahedral_coarsening: {"size": 8, "starts": 2, "steps": 12},
         phase_separation: {"size": 4, "starts": 2, "steps": 8, "large": 6, "large_starts": 2, "large_steps": 16},
-        skyrmion_healing: {"size": 12, "starts": 2, "steps": 8, "exact_steps": 2, "exact_starts": 2, "twists": 1},
+        skyrmion_healing: {
+            "size": 12,
+            "starts": 2,
+            "steps": 8,
+            "exact_steps": 2,
+            "exact_starts": 2,
+            "twists": 1,
+            "network": "skyrmion/fast",
+        },
         skyrmion_quench: {
             "size": 12,
             "starts": 3,
