@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,9 +23,14 @@ from engine.lattice import Lattice
 LEAF = 16  # sites of a piece that is not cut any more
 
 
-Run = tuple[
-    slice, int, slice
-]  # places in the child's border; among the parent's own sites (0) or its border (1); there
+class Run(NamedTuple):
+    """``length`` places that follow one another: from ``here`` on in a child's border, from ``there`` on among its parent's
+    own sites (``part`` 0) or in the parent's border (1)."""
+
+    here: int
+    part: int
+    there: int
+    length: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +86,14 @@ class Tree:
         return kept + 3 * largest
 
 
-_Child = tuple[int, int, tuple[tuple[int, ...], ...], int, int]  # group, which of its parent's, runs, row, parent's row
+class _Child(NamedTuple):
+    """A front: its group, its place among its parent's children, where its border lies there, rows of both."""
+
+    group: int
+    order: int
+    runs: tuple[Run, ...]
+    row: int
+    parent: int
 
 
 @dataclass
@@ -175,8 +188,8 @@ def _grouped(nodes: list[_Node], owner: np.ndarray, rank: np.ndarray, bonds: np.
     for k, node in enumerate(nodes[1:], 1):
         parent = nodes[node.parent]
         runs = _runs(_places(parent, node.border, rank), len(parent.sites))
-        order = len(children[node.parent])
-        children[node.parent].append((seat[k][0], order, runs, seat[k][1], seat[node.parent][1]))
+        (group, row), siblings = seat[k], children[node.parent]
+        siblings.append(_Child(group, len(siblings), runs, row, seat[node.parent][1]))
     ends, level = owner[bonds], np.array([node.level for node in nodes])
     later = np.where(level[ends[:, 0]] >= level[ends[:, 1]], ends[:, 0], ends[:, 1])
     later[~near] = -1
@@ -209,29 +222,28 @@ def _places(node: _Node, sites: np.ndarray, rank: np.ndarray) -> np.ndarray:
     return np.where(is_own, own, len(node.sites) + np.searchsorted(rank[node.border], rank[sites]))
 
 
-def _runs(places: np.ndarray, own: int) -> tuple[tuple[int, ...], ...]:
-    """Stretches in which places follow one another: (first, last + 1, own or border, first there, last there + 1)."""
+def _runs(places: np.ndarray, own: int) -> tuple[Run, ...]:
+    """Stretches in which places among ``own`` sites, then the border, follow one another."""
     cuts = np.flatnonzero((np.diff(places) != 1) | (places[1:] == own)) + 1
     starts, stops = [0, *cuts.tolist()], [*cuts.tolist(), len(places)]
-    found = []
-    for a, b in zip(starts, stops, strict=True):
-        begin, part = int(places[a]), int(places[a] >= own)
-        found.append((a, b, part, begin - part * own, begin - part * own + b - a))
-    return tuple(found)
+    parts = [int(places[start] >= own) for start in starts]
+    return tuple(
+        Run(start, part, int(places[start]) - part * own, stop - start)
+        for start, stop, part in zip(starts, stops, parts, strict=True)
+    )
 
 
 def _joins(children: list[_Child]) -> tuple[Join, ...]:
     """Children whose borders lie alike, side by side."""
-    alike: dict[tuple, list[tuple[int, int]]] = {}
-    for group, order, runs, row, parent in children:
-        alike.setdefault((group, order, runs), []).append((row, parent))
+    alike: dict[tuple[int, int, tuple[Run, ...]], list[tuple[int, int]]] = {}
+    for child in children:
+        alike.setdefault(child[:3], []).append((child.row, child.parent))
     joins = []
     for (group, _, runs), pairs in alike.items():
-        cut = tuple((slice(a, b), part, slice(c, d)) for a, b, part, c, d in runs)
         for few in _even(np.array(sorted(pairs))):
             steps = few[1] - few[0] if len(few) > 1 else (1, 1)
             rows, parents = (slice(int(few[0, k]), int(few[-1, k]) + 1, int(steps[k])) for k in (0, 1))
-            joins.append(Join(group, rows, parents, cut))
+            joins.append(Join(group, rows, parents, runs))
     return tuple(joins)
 
 

@@ -82,8 +82,8 @@ class _Inversion:
         matrix, twists = resolvent.matrix, len(resolvent.phases)
         replica, twist = used // twists, used % twists
         self.minus_onsite = -matrix.onsite[replica]
-        bonds = matrix.bond_blocks().expand(matrix.replicas, -1, -1, -1)
-        self.minus_bonds = -bonds[replica] * resolvent.phases[twist][..., None, None]
+        hopping = matrix.bond_blocks().expand(matrix.replicas, -1, -1, -1)
+        self.minus_bonds = -hopping[replica] * resolvent.phases[twist][..., None, None]
 
     def run(self) -> None:
         kept = self._eliminate()
@@ -154,10 +154,10 @@ class _Inversion:
     def _blocks(self, join: Join) -> list[tuple[int, int, tuple[slice, slice], tuple[slice, slice]]]:
         """Rectangles: in which block of the parents, where on the children's borders, where in that block."""
 
-        def scaled(places: slice) -> slice:
-            return slice(self.o * places.start, self.o * places.stop)
+        def of(first: int, length: int) -> slice:
+            return slice(self.o * first, self.o * (first + length))
 
-        runs = [(part, scaled(here), scaled(there)) for here, part, there in join.runs]
+        runs = [(run.part, of(run.here, run.length), of(run.there, run.length)) for run in join.runs]
         return [(a[0], b[0], (a[1], b[1]), (a[2], b[2])) for a in runs for b in runs]
 
     def _collect(self, group: Group, green: _Blocks) -> None:

@@ -113,11 +113,8 @@ def test_a_bad_guess_of_mu_costs_time_only(guess: float) -> None:
 
 def test_replicas_find_their_mu_apart() -> None:
     """Each stops where it would alone, whatever others need."""
-    network, (even, random) = (
-        filled(),
-        (engine.textures.texture("ferromagnet", engine.triangular(6)), random_spins((6, 6))),
-    )
-    spin = torch.cat((even.to(random.dtype), random))
+    network, random = filled(), random_spins((6, 6))
+    spin = torch.cat((engine.textures.texture("ferromagnet", engine.triangular(6)).to(random.dtype), random))
     together = network.electrons(spin, (6, 6))
     apart = [torch.cat(parts) for parts in zip(*(network.electrons(one[None], (6, 6)) for one in spin), strict=True)]
     for one, other in zip(together, apart, strict=True):

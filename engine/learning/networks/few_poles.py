@@ -15,7 +15,8 @@ get far, so that every pole has a period of its own. The meshes contain the twis
 reversal and (L x L) the point group are exact, to the tolerance of mu.
 
 Cost: selected inversion, L^3 on L x L sites, per pole, twist and round; hopping to nearest neighbours: 1 Gflop at 48 x 48,
-8 at 96 x 96; to the third ones: 6, 54. Where the filling is fixed, two or three rounds.
+8 at 96 x 96; to the third ones: 6, 54. Where the filling is fixed, two or three rounds,
+five in late states of the double exchange, whose mu is hard to guess.
 """
 
 from __future__ import annotations
@@ -46,9 +47,7 @@ FIT_RECORDS = 40  # at most
 ROUNDS = 30  # at most, of Newton's method for mu
 LARGEST_STEP = 0.3  # of mu
 EXACT = 1e-5  # electrons per spin-orbital: mu is found
-NEAR = (
-    5e-4  # product of the distances to two chemical potentials: fields made of both are right to 1e-3, energies to 1e-6
-)
+NEAR = 5e-4  # product of the distances to two chemical potentials; fields made of both are right to 1e-3
 MEMORY = 2**29  # bytes of the fronts treated at once
 LEAST_RISE = 0.02  # of the mean dN/dmu: less is not a slope to follow
 MISSING = 0.25  # of a sample, to the period
@@ -127,8 +126,8 @@ class FewPoles(Network):
         return dataclasses.replace(group, force=group.force - field, energy=group.energy - energy)
 
     def initialise(self, groups: Sequence[Records]) -> None:
-        """Poles, weights and the guess of mu, from a few records of the commonest shape (half a minute). The rest has its
-        own turn."""
+        """Poles, weights and the guess of mu, from a few records of the commonest shape (a minute or two). The rest has
+        its own turn."""
         group = max(groups, key=lambda g: len(g) * g.spin.shape[1])
         c, shells = self.configuration, max(CORRELATIONS, self.configuration["shells"])
         model = SDModel(self.lattice(group.shape, shells), dict(c["hopping"]), c["coupling"])
@@ -238,11 +237,8 @@ class _Problem:
         """mu (B,) where N~ is ``wanted``, density and Omega~ there: secants, from a guess, inside a bracket. Once two
         chemical potentials are close, the density between them is good to the square of their distance. Replicas that
         are done are not evaluated again."""
-        found_mu, found_omega, found_density = (
-            torch.empty_like(mu),
-            torch.empty_like(mu),
-            torch.empty_like(self.matrix.onsite),
-        )
+        found_mu, found_omega = torch.empty_like(mu), torch.empty_like(mu)
+        found_density = torch.empty_like(self.matrix.onsite)
         replicas = torch.arange(self.replicas, device=mu.device)
         bracket = torch.stack((torch.full_like(mu, -math.inf), torch.full_like(mu, math.inf)))
         before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
@@ -275,15 +271,12 @@ class _Problem:
         self, mu: torch.Tensor, excess: torch.Tensor, before: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Of mu; the same in units of the last one; and whether the density there follows from the two that are known."""
+        usual = self.rise * self.matrix.size
         if before is None:
-            return (
-                -excess / (self.rise * self.matrix.size),
-                torch.zeros_like(mu),
-                torch.zeros_like(mu, dtype=torch.bool),
-            )
+            return -excess / usual, torch.zeros_like(mu), torch.zeros_like(mu, dtype=torch.bool)
         apart = mu - before[0]
         slope = (excess - before[1]) / apart
-        rising = slope > LEAST_RISE * self.rise * self.matrix.size
+        rising = slope > LEAST_RISE * usual
         wider = -2 * torch.sign(excess) * apart.abs()  # N~ is flat here: in a gap
         step = torch.where(rising, -excess / slope, wider)
         near = rising & (step.abs() * (apart.abs() + step.abs()) < NEAR)
