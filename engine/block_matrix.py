@@ -77,6 +77,14 @@ class BlockMatrix:
             self.onsite.dtype
         )
 
+    def mean_trace(self, phases: torch.Tensor) -> torch.Tensor:
+        """Tr h, (B,) float64, mean over twists with these phases (K, E). On small tori bonds may join a site to itself."""
+        trace = torch.diagonal(self.onsite, dim1=-2, dim2=-1).real.double().sum((1, 2))
+        pairs = self.lattice.tensor("bonds", phases.device)
+        loops = pairs[:, 0] == pairs[:, 1]
+        blocks = torch.diagonal(self.bond_blocks()[:, loops], dim1=-2, dim2=-1).sum(2)
+        return trace + 2 * (blocks * phases[:, loops].mean(0)).real.double().sum(1)
+
     def to_dense_bonds(self, twists: torch.Tensor) -> torch.Tensor:
         """The bond part for twists (K, d), dense: (B or 1, K, n, n)."""
         blocks = self.bond_blocks()

@@ -2,7 +2,8 @@
 
 Objects are written as {"class": name, "fields": {...}} and rebuilt by the constructors of the classes listed by
 :func:`known_classes`, which validate again. A SHA-256 digest covers JSON and arrays. Because the noise is a pure
-function of seed and step, a loaded simulation continues bit for bit on the same kind of device.
+function of seed and step, a loaded simulation continues bit for bit on a CPU. (On a GPU sums have no fixed order: to
+rounding.)
 """
 
 from __future__ import annotations
@@ -157,6 +158,8 @@ class _Writer:
             return {"network": network_name(value)} | {k: self.encoded(v, f"{path}.{k}") for k, v in parts.items()}
         if type(value) in self.names:
             fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+            if isinstance(value, LearnedForce) and value.shape is not None and value.shape[1] < 0:
+                fields["lattice"] = value.lattice  # sites that only this network knows, by a number of its own
             encoded = {name: self.encoded(item, f"{path}.{name}") for name, item in fields.items()}
             return {"class": self.names[type(value)], "fields": encoded}
         what = "a function" if callable(value) else f"a {type(value).__name__}"
@@ -221,4 +224,6 @@ class _Reader:
         arguments = {key: self.decoded(item) for key, item in fields.items()}
         if kind is SumForce:
             return SumForce(arguments["terms"])
+        if kind is LearnedForce and (lattice := arguments.pop("lattice", None)) is not None:
+            arguments["shape"] = arguments["network"].place(lattice)
         return kind(**arguments)

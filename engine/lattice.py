@@ -113,11 +113,6 @@ class Lattice:
             spread[self.shells == shell] = value
         return spread
 
-    def neighbours(self) -> tuple[np.ndarray, np.ndarray]:
-        """Directed neighbour list: (2E, 2) pairs (both directions) and their displacements (2E, d)."""
-        pairs = np.concatenate([self.bonds, self.bonds[:, ::-1]])
-        return pairs, np.concatenate([self.displacements, -self.displacements])
-
     def momenta(self) -> np.ndarray:
         """All N momenta compatible with the periods, (N, 2), in FFT order of (n1, n2), not folded into the zone."""
         self._require_regular("momenta")

@@ -2,7 +2,7 @@
 
 On the CPU every replica has NumPy's Philox generator (Salmon et al., SC'11) with key = (seed, stream) and
 counter = step; on other devices a torch generator seeded from a hash of the three. The two differ in their numbers,
-not in their statistics: a run repeats bit for bit on the same kind of device.
+not in their statistics: on the same kind of device the same numbers come again.
 """
 
 from __future__ import annotations

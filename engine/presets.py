@@ -25,7 +25,7 @@ from engine.learning.weights import ENDING, find, shipped
 from engine.models import ExponentialHopping, HeisenbergModel, Model, SDModel, Zeeman
 from engine.noise import Noise
 from engine.simulation import Simulation
-from engine.state import SpinState
+from engine.state import SpinState, found_device
 from engine.textures import texture
 
 LATTICES = {"square": square, "triangular": triangular}
@@ -156,7 +156,7 @@ def preset(name: str, size: int | None = None, **changes: Any) -> Simulation:
     )
     seed, replicas = _integer("seed", options["seed"], 0), _integer("replicas", options["replicas"], 1)
     spin = texture(
-        options["texture"], lattice, replicas=replicas, seed=seed, dtype=dtype, device=_device(options["device"]),
+        options["texture"], lattice, replicas=replicas, seed=seed, dtype=dtype, device=found_device(options["device"]),
         **options["texture_options"],
     )  # fmt: skip
     integrator = _lookup(options["integrator"], INTEGRATORS, "integrator")
@@ -250,9 +250,9 @@ def _force(chosen: Preset, options: dict[str, Any], lattice: Lattice, learned: F
         exchange = chosen.stand_in
         if exchange is None:
             raise ValueError(f"preset {chosen.title!r} has no classical model; use force='ed' or 'kpm'")
-    if exchange:
+    if exchange or options["dmi_bulk"] or options["anisotropy"]:
         classical: Model = HeisenbergModel(
-            lattice, exchange, dmi_bulk=options["dmi_bulk"], anisotropy=options["anisotropy"]
+            lattice, exchange or {}, dmi_bulk=options["dmi_bulk"], anisotropy=options["anisotropy"]
         )
         terms["exchange"] = ClassicalForce(classical)
     terms["zeeman"] = ClassicalForce(Zeeman(options["field"]))
@@ -289,16 +289,6 @@ def _integer(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or int(value) != value or value < least:
         raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
     return int(value)
-
-
-def _device(name: Any) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}; use 'cpu' or 'cuda'") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r} is not there (no CUDA GPU found); use device='cpu'")
-    return device
 
 
 def _plain(changes: dict[str, Any]) -> dict[str, Any]:

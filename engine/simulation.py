@@ -3,8 +3,8 @@
     later = simulation.advance(100)
     hotter = updated(later, {"dynamics.temperature": 0.02})
 
-A run is a pure function of these four: the same numbers come out bit for bit on the same kind of device, whether it
-is made in one go, in pieces, or continued from a checkpoint.
+A run is a pure function of these four: the same numbers come out bit for bit on a CPU (to rounding on a GPU, where
+sums have no fixed order), whether it is made in one go, in pieces, or continued from a checkpoint.
 """
 
 from __future__ import annotations

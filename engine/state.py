@@ -70,3 +70,14 @@ class SpinState(State):
         state = object.__new__(cls)
         state._set(spin, time, step)
         return state
+
+
+def found_device(name: str | torch.device) -> torch.device:
+    """The device of this name. Raises ValueError where there is none."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}; use 'cpu' or 'cuda'") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {str(device)!r} is not there (no CUDA GPU found); use device='cpu'")
+    return device

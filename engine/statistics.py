@@ -43,10 +43,6 @@ class Estimate:
     error: float
     count: int
 
-    def sigmas_from(self, expected: float) -> float:
-        """|value - expected| in standard errors."""
-        return abs(self.value - expected) / self.error if self.error > 0 else math.inf * (self.value != expected)
-
 
 @dataclass(frozen=True)
 class Growth:

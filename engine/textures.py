@@ -42,11 +42,13 @@ def random_angles(
     lattice: Lattice, *, replicas: int = 1, seed: int = 0, dtype: torch.dtype = torch.float32, device: Any = "cpu"
 ) -> torch.Tensor:
     """Polar angle uniform in [0, pi] and azimuth uniform: denser at the poles than the sphere (a published data set)."""
-    normal = _noise(replicas, seed).normal(0, (lattice.sites, 2), SPIN_STREAM, device, torch.float64)
+    normal = _noise(replicas, seed).normal(0, (lattice.sites, 2), SPIN_STREAM, dtype=torch.float64)
     uniform = torch.special.ndtr(normal)
     polar, azimuth = math.pi * uniform[..., 0], 2 * math.pi * uniform[..., 1]
     across = torch.sin(polar)
-    return torch.stack([across * torch.cos(azimuth), across * torch.sin(azimuth), torch.cos(polar)], -1).to(dtype)
+    return torch.stack([across * torch.cos(azimuth), across * torch.sin(azimuth), torch.cos(polar)], -1).to(
+        device, dtype
+    )
 
 
 def ferromagnet(

@@ -38,6 +38,7 @@ COVARIANCE = 2e-5  # the same trajectory computed in another order, float32; tim
 LLG_SOLUTION = 3e-5  # two radians in steps of 0.005, second order (measured 1e-5)
 CONVERGENCE_RATIO = 0.15  # error ratio 4 for half the step, with the next order still visible
 LARGE_STEP_ENERGY = 5e-6  # t1 per site; 1e-6 measured, second order; 3e-4 with the field along the spins left in
+NOISE_OF_HEAT = 1e-6  # turn of spins in two steps by fields of (2 alpha 1e-14 / dt)^1/2 = 6e-8 (measured 5e-8)
 ENERGY_DRIFT = 2e-4  # per site, 1000 undamped steps of 0.01 (measured: Heun 6e-5, semi-implicit 6e-6)
 
 

@@ -59,8 +59,8 @@ class HeatedDynamics(ModifiedDynamics):
         amplitude = math.sqrt(2 * alpha * self.excess / ((1 + alpha**2) * self.time_step))
         draw = noise.normal(state.step, (3, state.sites), HEAT_STREAM, device=spin.device, dtype=spin.dtype)
         thermal = (draw * (amplitude * self.sites.to(spin.device))).movedim(1, -1)
-        shaken = Response(response.force + thermal)
-        later, _ = self.inner.step(start, _Shaken(force, thermal), noise, shaken)
+        shaken = _Shaken(force, thermal)
+        later, _ = self.inner.step(start, shaken, noise, shaken.with_heat(response))
         return later, response
 
     @property
@@ -80,7 +80,11 @@ class _Shaken(ForceProvider):
         self.force, self.thermal = force, thermal
 
     def __call__(self, state: SpinState) -> Response:
-        return Response(self.force(state).force + self.thermal)
+        return self.with_heat(self.force(state))
+
+    def with_heat(self, response: Response) -> Response:
+        """Electrons stay: dynamics takes their field across the spins. Their energy knows nothing of the noise."""
+        return Response(response.force + self.thermal, electrons=response.electrons)
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,8 +79,8 @@ class Electrons:
     def density_of_states(self, energies: torch.Tensor, broadening: float = 0.05) -> torch.Tensor:
         """Density of states per site (B, K) at ``energies`` (K,), total 2 (both spins), averaged over twists.
 
-        Exact diagonalization: Gaussians of standard deviation ``broadening``; Chebyshev: Jackson kernel, whose
-        resolution pi * bandwidth / (2 moments) replaces ``broadening`` where that is smaller.
+        Exact diagonalization: Gaussians of standard deviation ``broadening``; pole expansion: Lorentzians of this half
+        width; Chebyshev: Jackson kernel, whose resolution pi * bandwidth / (2 moments) takes the place of ``broadening``.
         """
         if not broadening > 0:
             raise ValueError(f"broadening must be positive, got {broadening}")

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import torch
 
-FILLING_TOLERANCE = 1e-10
-
 
 @dataclass(frozen=True)
 class Ensemble:

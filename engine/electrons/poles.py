@@ -47,6 +47,7 @@ from engine.electrons.twists import check_twists, twist_mesh
 
 NEWTON_STEPS = 80  # each is one round of all poles; bisection steps included
 FILLING_ERROR = {torch.complex128: 1e-11, torch.complex64: 1e-7}  # per spin-orbital
+WRONG = 1e-3  # per spin-orbital: no chemical potential was found
 GUESS_MOMENTS, GUESS_COLUMNS = 96, 16  # of the Chebyshev estimate that Newton's method starts from
 LEAST_TOLERANCE = {torch.complex128: 1e-8, torch.complex64: 1e-6}  # what the arithmetic can hold
 
@@ -166,7 +167,7 @@ class _Problem:
             if logarithm is not None:
                 omega.index_add_(0, replica, -2 * (w * (logarithm - matrix.size * math.log(t))).real / twists)
         torch.diagonal(onsite, dim1=-2, dim2=-1).add_(found.constant)
-        trace = torch.diagonal(matrix.onsite, dim1=-2, dim2=-1).real.double().sum((1, 2))  # bonds to oneself have none
+        trace = matrix.mean_trace(self.phases)
         omega = omega + t * found.energy_constant * matrix.size + found.constant * (trace - mu * matrix.size)
         return onsite, bonds, omega if determinants else None, slope
 
@@ -197,6 +198,11 @@ class _Problem:
             following = mu - excess / slope
             inside = (following > low) & (following < high)
             mu = torch.where(done, mu, torch.where(inside, following, (low + high) / 2))
+        if bool((excess.abs() > WRONG * size).any()):
+            raise RuntimeError(
+                f"no chemical potential gives {number:g} electrons to within {float(excess.abs().max()):g} after "
+                f"{NEWTON_STEPS} steps; use a smaller tolerance of the poles, or exact diagonalization"
+            )
         return mu
 
     def density_of_states(self, energies: torch.Tensor, broadening: float) -> torch.Tensor:

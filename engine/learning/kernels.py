@@ -78,26 +78,17 @@ def _orthonormal(basis: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.where(weight > NEGLIGIBLE * weight[0], 1.0, 0.0)[:, None] * rows / np.sqrt(sizes)
 
 
-def wrapped(basis: torch.Tensor, lattice: Lattice, radius: float, harmonic: int = 0) -> torch.Tensor:
-    """Basis (functions, orbits) -> its Fourier transforms on the torus of this lattice, (parts, functions, L1, L2 // 2 + 1).
-
-    ``harmonic`` m = 0: one part, the kernel itself. m > 0: two parts, the kernel times cos(m phi) and sin(m phi), phi
-    being the direction of R; together they turn like a vector under m-fold angles.
-    """
+def wrapped(basis: torch.Tensor, lattice: Lattice, radius: float) -> torch.Tensor:
+    """Basis (functions, orbits) -> its Fourier transforms on the torus of this lattice, (functions, L1, L2 // 2 + 1)."""
     length1, length2 = lattice.shape
     stars = orbits(lattice.kind, radius)
     steps = np.concatenate(stars)
     of = torch.from_numpy(np.repeat(np.arange(len(stars)), [len(star) for star in stars])).to(basis.device)
     place = torch.from_numpy((steps[:, 0] % length1) * length2 + steps[:, 1] % length2).to(basis.device)
-    x, y = (steps @ lattice.primitive_vectors).T
-    angle = harmonic * np.arctan2(y, x)
-    parts = []
-    for part in (np.cos(angle), np.sin(angle))[: 2 if harmonic else 1]:
-        weight = torch.from_numpy(part * (np.hypot(x, y) > 0)).to(basis)
-        values = basis.new_zeros(len(basis), length1 * length2)
-        values.index_add_(1, place, basis[:, of] * weight)
-        parts.append(torch.fft.rfft2(values.view(-1, length1, length2)))
-    return torch.stack(parts)
+    weight = torch.from_numpy((steps != 0).any(1)).to(basis)
+    values = basis.new_zeros(len(basis), length1 * length2)
+    values.index_add_(1, place, basis[:, of] * weight)
+    return torch.fft.rfft2(values.view(-1, length1, length2))
 
 
 def propagators(

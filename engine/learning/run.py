@@ -32,6 +32,7 @@ from safetensors.torch import save
 from engine.learning.dataset import Records
 from engine.learning.network import Network, field_and_energy, transverse, transverse_rms
 from engine.learning.weights import publish, read_arrays
+from engine.state import found_device
 
 FORMAT = "spinviz training 1"
 TORQUE_FLOOR = 0.1
@@ -73,6 +74,7 @@ class TrainingOptions:
                 "training needs 0 < rate < 1, 0 <= decay < 1, energy_weight >= 0, clip > 0, got "
                 f"{self.rate}, {self.decay}, {self.energy_weight}, {self.clip}"
             )
+        found_device(self.device)
 
 
 def turned(

@@ -120,13 +120,14 @@ def _texture(lattice: Lattice, choose: np.random.Generator) -> tuple[str, dict[s
     crystal = lattice.kind == "triangular" and all(length % 12 == 0 for length in lattice.shape)
     if crystal and choose.random() < 0.6:
         return "skyrmion_crystal", {"n_sk": int(choose.integers(1, 3))}
-    name = str(choose.choice(["helix", "single_skyrmion", "domain_wall", "polarized"]))
+    room = float((abs(np.linalg.det(lattice.periods)) / np.linalg.norm(lattice.periods, axis=1)).min()) / 4
+    skyrmion = ["single_skyrmion"] if room > 1 else []
+    name = str(choose.choice(["helix", *skyrmion, "domain_wall", "polarized"]))
     if name == "helix":
         turns = choose.integers(0, [max(2, length // 4) for length in lattice.shape])
         wave = turns / np.array(lattice.shape) @ lattice.brillouin_zone().reciprocal
         return name, {"q": wave.tolist(), "normal": choose.normal(size=3).tolist()}
     if name == "single_skyrmion":
-        room = float((abs(np.linalg.det(lattice.periods)) / np.linalg.norm(lattice.periods, axis=1)).min()) / 4
         return name, {"radius": float(choose.uniform(1.0, room)), "helicity": float(choose.uniform(0, 2 * np.pi))}
     if name == "domain_wall":
         return name, {"width": float(choose.uniform(0.5, 3)), "angle": float(choose.uniform(0, 2 * np.pi))}

@@ -82,14 +82,15 @@ def train(
     network: Network, groups: Sequence[Records], options: TrainingOptions, path: Path | None = None, seed: int = 0,
     fresh: bool = True,
 ) -> Generator[Progress, None, None]:  # fmt: skip
-    """Train in place; yields after every step. At the end the network has the averaged weights. ``fresh`` False: it
-    begins with the weights and scales that the network has, not with those that fit the data.
+    """Train in place; yields after every step. At the end the network has the averaged weights and is on the CPU, wherever
+    it was trained. ``fresh`` False: it begins with the weights and scales that it has, not with those that fit the data.
 
     ``path``: checkpoint, written now and then and when the caller stops asking; if it is there, training goes on from
     it exactly. Raises ValueError when it belongs to another training, or when the loss is not finite.
     """
     training, validation = split(groups)
     device = torch.device(options.device)
+    network.cpu()  # where everything but the taught part is computed
     about = {"network": network_name(network), "configuration": network.configuration, "seed": seed,
              "records": [[*group.shape, len(group)] for group in groups]}  # fmt: skip
     if not fresh:
@@ -137,7 +138,7 @@ def train(
     if path is not None:
         run.store(path)
     taught.load_state_dict(run.average.state_dict())
-    network.eval()
+    network.cpu().eval()
 
 
 def _remaining(network: Network, groups: Sequence[Records]) -> Generator[Progress, None, list[Records]]:

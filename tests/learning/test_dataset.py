@@ -104,6 +104,12 @@ def test_configurations_are_functions_of_seed_and_block(cheap: Source, kind: str
         assert not torch.equal(changed[0].spin, first[0].spin)
 
 
+@pytest.mark.parametrize("shape", [(4, 4), (3, 4)])
+def test_small_lattices_have_textures_too(cheap: Source, shape: tuple[int, int]) -> None:
+    for number in range(12):
+        assert torch.isfinite(configurations(cheap, Block(number, "texture", shape), SEED)[0].spin).all()
+
+
 def test_late_states_are_those_of_longer_quenches(cheap: Source) -> None:
     """Five times as many steps of four times the length; some have a field, some none."""
     runs = [configurations(cheap, Block(number, "late", (4, 4)), SEED) for number in range(8)]

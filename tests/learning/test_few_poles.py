@@ -11,11 +11,13 @@ import torch
 
 import engine
 from engine.electrons.rational import fermi_poles
+from engine.electrons.twists import twist_mesh
 from engine.learnable import source
 from engine.learning import train as training
 from engine.learning.dataset import Records
 from engine.learning.force import LearnedForce
 from engine.learning.network import Network, transverse
+from engine.learning.networks import few_poles
 from engine.learning.networks.few_poles import FewPoles
 from engine.learning.pole_fit import RationalStep, fit_poles, spectrum
 from engine.learning.run import TrainingOptions
@@ -99,6 +101,25 @@ def test_at_fixed_filling_the_field_is_the_derivative() -> None:
     slope = (network.electrons(ends[0], (6, 6))[1] - network.electrons(ends[1], (6, 6))[1]) / (2 * step)
     expected = -(field * direction).sum((1, 2))
     torch.testing.assert_close(slope, expected, rtol=tolerances.FEW_POLES_MU, atol=tolerances.FEW_POLES_MU)
+
+
+def test_on_a_few_sites_the_number_of_electrons_is_that_of_the_levels() -> None:
+    """Third neighbours of a 3 x 3 lattice are first ones on the other side: Tr h^2 must know which way."""
+    network, spin = filled(hopping={1: 1.0, 3: -0.5}, period=1), random_spins((3, 3), batch=1)
+    problem = few_poles._Problem(network, spin, (3, 3))
+    mu = torch.tensor([-1.0], dtype=torch.float64)
+    _, number, _ = problem.evaluate(mu)
+    (mesh, _), matrix = network._meshes((3, 3)), problem.matrix
+    thetas = twist_mesh(mesh, 2, torch.float64, spin.device, centred=True)
+    levels = torch.linalg.eigvalsh(matrix.add_onsite(matrix.to_dense_bonds(thetas).clone())[0])
+    expected = STEP.occupation((levels - mu).flatten().numpy()).sum() / len(thetas)
+    assert float(number) == pytest.approx(expected, abs=tolerances.ROUNDING)
+
+
+def test_a_filling_that_cannot_be_reached_is_said_to_be() -> None:
+    flat = RationalStep(STEP.poles, 0 * STEP.weights, np.array([0.4, 0.0, 0.0]))
+    with pytest.raises(RuntimeError, match="no chemical potential gives 18 electrons"):
+        filled(flat).electrons(random_spins((6, 6)), (6, 6))
 
 
 @pytest.mark.parametrize("guess", [-4.0, -3.0, -1.5])

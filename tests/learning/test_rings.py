@@ -52,7 +52,7 @@ def test_ring_gradients_are_those_of_the_energy(parts) -> None:
     torch.testing.assert_close(torch.einsum("f,bf...->b...", coefficients.flatten(), fields), field, **EXACT)
 
 
-@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("threads", [2, 3, 24])  # the last: more parts than bonds
 def test_threads_share_the_bonds(threads: int) -> None:
     network, spin = make("rings", "triangular"), random_spins()
     field, energy = network.evaluated(spin, SHAPE)

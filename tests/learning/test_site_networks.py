@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import engine
-from engine import Lattice, SpinState, random_sites, texture
+from engine import Lattice, Noise, Simulation, SpinState, random_sites, texture
+from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.dynamics import SemiImplicitLLG
 from engine.learnable import source
 from engine.learning.dataset import Records
 from engine.learning.descriptors.acsf import SymmetryFunctions
@@ -75,6 +79,18 @@ def test_symmetry_functions_are_their_definition() -> None:
         expected = np.concatenate([[pair], even.ravel(), odd.ravel()])
         columns = [number, *range(50 + 4 * number, 54 + 4 * number), *range(250 + 4 * number, 254 + 4 * number)]
         assert np.abs(features[site, columns] - expected).max() < 1e-3  # Gaussians below 1e-4 are left out
+
+
+def test_a_checkpoint_knows_the_sites_of_a_network(tmp_path: Path) -> None:
+    """Also those that are not a realization of the preset."""
+    sites = random_sites(20, seed=4, minimum_distance=0.3)
+    force = LearnedForce(network := made("medium"), {}, network.place(sites))
+    start = Simulation(
+        SpinState(texture("random", sites)), force, SemiImplicitLLG(damping=0.1, time_step=0.1), Noise([0])
+    )
+    save_checkpoint(tmp_path / "run.safetensors", start.advance(2))
+    again = load_checkpoint(tmp_path / "run.safetensors")
+    assert torch.equal(again.advance(2).state.spin, start.advance(4).state.spin)
 
 
 @pytest.mark.parametrize("name", ["acsf", "medium"])

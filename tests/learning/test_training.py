@@ -135,7 +135,7 @@ def test_a_loss_that_is_not_finite_names_the_records(groups: list[Records]) -> N
         list(train(network, broken, OPTIONS))
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"rate": 2.0}, {"batch": 0}, {"decay": 1.0}])
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"rate": 2.0}, {"batch": 0}, {"decay": 1.0}, {"device": "toaster"}])
 def test_senseless_options_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrainingOptions(**wrong)

@@ -11,8 +11,9 @@ import torch
 from engine import ClassicalForce, HeisenbergModel, Noise, Simulation, SpinState, SumForce, Zeeman, square
 from engine.checkpoint import load_checkpoint, save_checkpoint
 from engine.dynamics import FieldPulse, HeatedDynamics, HeunLLG, PinnedDynamics, Relax, SemiImplicitLLG
+from engine.presets import preset
 from engine.textures import random_spins
-from tests.tolerances import CONVERGENCE_RATIO, SIGMAS
+from tests.tolerances import CONVERGENCE_RATIO, NOISE_OF_HEAT, SIGMAS
 
 LATTICE = square(6)
 INNER = {
@@ -144,6 +145,17 @@ def test_field_pulse_on_a_part_is_the_derivative_of_its_energy() -> None:
     assert torch.equal(response.force[0, 1], torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64))
     assert response.force[0, 2].abs().sum() == 0
     assert float(response.energy) == pytest.approx(-float((response.force * state.spin).sum()))
+
+
+@pytest.mark.parametrize("kind", [HeunLLG, SemiImplicitLLG])
+def test_a_little_heat_changes_the_motion_of_electronic_spins_a_little(kind: type) -> None:
+    """Electrons pull every spin along itself with a field of about J, which dynamics must still know under heat."""
+    electrons = preset("double_exchange", 4, force="ed", seed=3).force
+    inner = kind(damping=0.1, time_step=0.5)
+    heated = HeatedDynamics(inner=inner, sites=torch.ones(16, dtype=torch.bool), excess=1e-14, first=0, steps=9)
+    spin = random_spins(square(4), seed=3, dtype=torch.float64)
+    hot, cold = (Simulation(SpinState(spin), electrons, d, Noise([0])).advance(2).state.spin for d in (heated, inner))
+    assert (cold - spin).abs().max() > 0.01 and (hot - cold).abs().max() < NOISE_OF_HEAT
 
 
 def test_a_checkpoint_holds_pins_and_pulses(tmp_path) -> None:

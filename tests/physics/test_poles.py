@@ -108,6 +108,19 @@ def test_agrees_with_exact_diagonalization(name: str, ensemble: str) -> None:
     torch.testing.assert_close(found.chemical_potential, exact.chemical_potential, **close)
 
 
+@pytest.mark.parametrize("twists", [(1, 1), (2, 1), (2, 2)])
+@pytest.mark.parametrize("ensemble", ENSEMBLES)
+def test_bonds_from_a_site_to_itself_count(ensemble: str, twists: tuple[int, int]) -> None:
+    """Shell 5 of a 3 x 3 lattice leads around it."""
+    lattice = engine.triangular(3, 3, shells=5)
+    assert (lattice.bonds[:, 0] == lattice.bonds[:, 1]).any()
+    matrix = engine.SDModel(lattice, {1: 1.0, 5: 0.3}, 0.8).matrix(random_state(lattice, replicas=2).spin)
+    exact = engine.ExactDiagonalization(twists).solve(matrix, ENSEMBLES[ensemble])
+    found = PoleExpansion(twists=twists).solve(matrix, ENSEMBLES[ensemble])
+    torch.testing.assert_close(found.energy, exact.energy, rtol=0, atol=tolerances.POLES)
+    torch.testing.assert_close(found.onsite, exact.onsite, rtol=0, atol=tolerances.POLES)
+
+
 @pytest.mark.parametrize(("ensemble", "tolerance"), [("fixed-mu", 1e-2), ("fixed-mu", 1e-8), ("fixed-filling", 1e-8)])
 def test_force_is_the_gradient_of_the_energy_for_any_number_of_poles(ensemble: str, tolerance: float) -> None:
     """At fixed filling F is stationary in mu only as well as the filling is met, which is to the tolerance."""

@@ -106,6 +106,17 @@ def test_senseless_settings_are_refused(options: dict, words: str) -> None:
         engine.preset(**({"name": "skyrmion", "size": 6, "force": "ed"} | options))
 
 
+def test_anisotropy_and_dmi_act_beside_electrons_too() -> None:
+    plain, more = (
+        engine.preset("skyrmion", 6, force="ed", seed=1, **o) for o in ({}, {"anisotropy": 0.5, "dmi_bulk": 0.3})
+    )
+    model = engine.HeisenbergModel(more.lattice, {}, anisotropy=0.5, dmi_bulk=0.3)
+    added = engine.ClassicalForce(model)(more.state).force
+    torch.testing.assert_close(
+        more.response().force - plain.response().force, added, rtol=0, atol=tolerances.EXACT_SINGLE
+    )
+
+
 def test_exact_diagonalization_that_cannot_fit_is_refused() -> None:
     with pytest.raises(MemoryError, match="kpm"):
         engine.preset("skyrmion", size=96, force="ed")

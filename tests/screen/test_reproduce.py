@@ -199,11 +199,19 @@ def test_growth_of_clusters_begins_with_the_smallest_ones() -> None:
     time = np.array([0.0, *np.geomspace(1, 10_000, 25)])
     size = np.where(time < 30, 2 - time / 60, 1.5 * (np.maximum(time, 1) / 30) ** (1 / 3))
     windows = phase_separation.growth_windows(time, size)
-    assert 30 < windows["early"][0] < 50 and windows["early"][1] <= 15 * windows["early"][0] < windows["late"][0] * 1.01
+    assert 30 < windows["early"][0] < 50 and windows["early"][1] <= 10 * windows["early"][0] < windows["late"][0] * 1.01
     assert windows["late"][1] == 10_000
     assert "late" not in phase_separation.growth_windows(time[:-5], size[:-5])
     falling = phase_separation.growth_windows(time, 2 - time / 10_000)
     assert falling == {"early": (time[-5], time[-1])}
+
+
+def test_arrest_of_clusters_is_the_mean_slope_of_the_runs_at_late_times() -> None:
+    time = np.geomspace(1, 10_000, 25)
+    size = np.array([[2.0], [3.0], [4.0]]) * time ** np.array([[0.01], [0.02], [0.06]])
+    late = phase_separation._arrested(time, size, (500.0, 10_000.0))
+    assert late.ours == pytest.approx(0.03) and late.error == pytest.approx(np.std([0.01, 0.02, 0.06], ddof=1) / 3**0.5)
+    assert phase_separation._arrested(time, size, None).ours is None
 
 
 def test_figures_of_dynamics_are_drawn(untrained, tmp_path, monkeypatch):

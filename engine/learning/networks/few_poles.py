@@ -35,6 +35,7 @@ from engine.block_matrix import BlockMatrix
 from engine.electrons.resolvent import Resolvent
 from engine.electrons.twists import twist_mesh
 from engine.lattice import Lattice
+from engine.learning.kernels import orbits
 from engine.learning.network import LATTICES, Network
 from engine.learning.pole_fit import POLYNOMIAL, Spectrum, fit_poles, spectrum
 from engine.models import SDModel
@@ -47,10 +48,12 @@ FIT_RECORDS = 40  # at most
 ROUNDS = 30  # at most, of Newton's method for mu
 LARGEST_STEP = 0.3  # of mu
 EXACT = 1e-5  # electrons per spin-orbital: mu is found
+WRONG = 1e-3  # and is not, after all rounds
 NEAR = 5e-4  # product of the distances to two chemical potentials; fields made of both are right to 1e-3
 MEMORY = 2**29  # bytes of the fronts treated at once
 LEAST_RISE = 0.02  # of the mean dN/dmu: less is not a slope to follow
 MISSING = 0.25  # of a sample, to the period
+MAXIMUM_REACH = 6.0  # of the hopping, in lattice constants
 CORRELATIONS = 3  # shells whose S_i.S_j predict mu
 
 
@@ -96,6 +99,8 @@ class FewPoles(Network):
         self.rest = NETWORKS[rest["network"]](**{"kind": kind, **{k: v for k, v in rest.items() if k != "network"}})
         if not self.rest.conservative:
             raise ValueError(f"the rest must be an energy; {rest['network']!r} learns torques")
+        stars = orbits(kind, MAXIMUM_REACH)
+        self.reach = max(int(np.abs(stars[int(shell)]).max()) for shell, _ in pairs)
         self.register_buffer("pole", torch.tensor(poles, dtype=torch.float64))
         self.register_buffer("weight", torch.zeros(len(poles), 2, dtype=torch.float64))
         self.register_buffer("polynomial", torch.zeros(POLYNOMIAL, dtype=torch.float64))
@@ -162,12 +167,12 @@ class FewPoles(Network):
         return problem.field(density), omega + mu * wanted
 
     def _meshes(self, shape: tuple[int, int]) -> list[tuple[int, int]]:
-        """Twists of every pole along both directions."""
-        first, second = shape
+        """Twists of every pole along both directions; at least as many as tell apart the ways from a site to another."""
         return [
-            (max(1, math.ceil(length / first - MISSING)), max(1, math.ceil(length / second - MISSING)))
+            (max(1 + 2 * self.reach // shape[0], math.ceil(length / shape[0] - MISSING)),
+             max(1 + 2 * self.reach // shape[1], math.ceil(length / shape[1] - MISSING)))
             for length in self.configuration["period"]
-        ]
+        ]  # fmt: skip
 
     def _products(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Monomials of the mean S_i.S_j of the first shells, (B, m)."""
@@ -249,6 +254,11 @@ class _Problem:
             bracket[1] = torch.where(excess < 0, bracket[1], mu)
             step, part, near = self._step(mu, excess, before)
             done = near | (excess.abs() <= EXACT * self.matrix.size)
+            if not left and bool((excess.abs() > WRONG * self.matrix.size).any()):
+                raise RuntimeError(
+                    f"no chemical potential gives {wanted:g} electrons: {float(number[excess.abs().argmax()]):g} were "
+                    f"reached in {ROUNDS} rounds; this network was fitted to other states, use ED or poles"
+                )
             ended = done if left else torch.ones_like(done)
             last, share = (torch.where(done, values, 0.0)[ended] for values in (step, part))
             within = density[ended]

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 ENERGY_RESOLUTION = 2e-4  # an energy per site wrong by this counts as much as one force wrong by its rms
 FIT_RECORDS = 400  # as many records, evenly spread, decide a few hundred coefficients
-TABLES = 48  # three for each of the latest shapes
+TABLES = 64  # four for each of the latest shapes
 RIDGE = 1e-7  # of the normalized least-squares problem: the basis has near-copies
 FREQUENCIES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 BROADENINGS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -178,7 +178,7 @@ class RingNetwork(Network):
             return self.scale * field.flatten(-2).mT, self.scale * energy + self.offset.to(spin.dtype) * spin.shape[1]
         responses, bonds, weights = self.joined_responses(shape), self.bonds, self.weights[:, self.group].detach()
         workers = torch.get_num_threads() if spin.device.type == "cpu" else 1
-        parts = np.array_split(np.arange(len(bonds)), 1 if workers == 1 else 2 * workers)
+        parts = np.array_split(np.arange(len(bonds)), 1 if workers == 1 else min(2 * workers, len(bonds)))
 
         def ring(part: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
             few = slice(part[0], part[-1] + 1)
@@ -213,9 +213,7 @@ class RingNetwork(Network):
 
     def table(self, shape: tuple[int, int]) -> torch.Tensor:
         """The basis on the torus, in reciprocal space (functions, L1, L2 // 2 + 1)."""
-        return self._cached(
-            "basis", shape, lambda lattice: wrapped(self.basis, lattice, self.radius)[0].real.contiguous()
-        )
+        return self._cached("basis", shape, lambda lattice: wrapped(self.basis, lattice, self.radius).real.contiguous())
 
     def responses(self, shape: tuple[int, int]) -> torch.Tensor:
         """Kernels of all bonds in reciprocal space (bonds, 2, L1, L2 // 2 + 1), complex."""
