@@ -13,11 +13,12 @@ from typing import Any, NoReturn
 
 from spinviz.commands.bench import add_bench
 from spinviz.commands.ensemble import add_ensemble
-from spinviz.commands.learning_arguments import add_learning, force
+from spinviz.commands.learning_arguments import add_learning, count, force
 from spinviz.commands.reproduce import add_reproduce
 
 VIEWS = ("texture", "chirality", "charge", "structure", "curves", "all", "scene")
 DTYPES = ("float32", "float64")
+MAYBE_NEGATIVE = ("--field", "--chemical-potential", "--temperature", "--damping", "--time-step")  # -1e-3, say
 
 
 class WrongInputError(Exception):
@@ -31,11 +32,24 @@ class Parser(argparse.ArgumentParser):
         raise WrongInputError(f"{message}; see '{self.prog} --help'")
 
 
+class Version(argparse.Action):
+    """--version, looked up only when asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from spinviz.commands.running import installed_version
+
+        print(f"spinviz {installed_version()}")
+        parser.exit()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        settings = build_parser().parse_args(_with_negative_vectors(words))
+        settings = build_parser().parse_args(_with_negative_values(words))
         from spinviz.commands.running import COMMANDS  # heavy imports come after the arguments are known to be right
 
         return int(COMMANDS[settings.command](settings))
@@ -45,13 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"spinviz: error: {_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("spinviz: interrupted before the run began", file=sys.stderr)
+        print("spinviz: interrupted", file=sys.stderr)
         return 130
 
 
 def build_parser() -> Parser:
     """The command line as data."""
     parser = Parser(prog="spinviz", description="Itinerant magnets: run, record, look.", allow_abbrev=False)
+    parser.add_argument("--version", action=Version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     _add_run(commands)
     _add_resume(commands)
@@ -90,13 +105,6 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def count(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
 def device(text: str) -> str:
     """ "cpu", "cuda" or "cuda:1"."""
     kind, _, number = text.partition(":")
@@ -109,10 +117,20 @@ def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="run a preset, record it", allow_abbrev=False)
     run.add_argument("preset", metavar="PRESET", help="name of the system; 'spinviz info' lists them")
     run.add_argument("--size", type=count, help="linear size L (number of sites for random sites)")
-    run.add_argument("--force", type=force, metavar="NAME", help="ed, kpm, classical, or a learned force such as best")
+    run.add_argument(
+        "--force",
+        type=force,
+        metavar="NAME",
+        help="ed, poles, kpm, classical, a network such as best, or NET.safetensors",
+    )
     run.add_argument("--field", type=vector, metavar="X,Y,Z", help="magnetic field, in t1")
     run.add_argument("--temperature", type=float, metavar="T", help="of the bath, in t1")
-    run.add_argument("--electron-temperature", type=float, metavar="T", help="default: that of the bath")
+    run.add_argument(
+        "--electron-temperature",
+        type=float,
+        metavar="T",
+        help="default: that of the bath, but not less than the preset's",
+    )
     run.add_argument("--damping", type=float, metavar="A")
     run.add_argument("--time-step", type=float, metavar="DT", help="in hbar/t1")
     run.add_argument("--seed", type=int, metavar="S")
@@ -182,11 +200,11 @@ def _add_others(commands: Any) -> None:
     serve.add_argument("--sessions", type=count, default=20, metavar="N", help="with --public: pages open at once (20)")
 
 
-def _with_negative_vectors(words: list[str]) -> list[str]:
-    """Join '--field' and '-1,0,0', which would look like two options."""
+def _with_negative_values(words: list[str]) -> list[str]:
+    """Join '--field' and '-1,0,0', or '--chemical-potential' and '-1e-3', which would look like two options."""
     joined: list[str] = []
     for word in words:
-        if joined and joined[-1] == "--field" and word.startswith("-") and not word.startswith("--"):
+        if joined and joined[-1] in MAYBE_NEGATIVE and word.startswith("-") and not word.startswith("--"):
             joined[-1] += f"={word}"
         else:
             joined.append(word)

@@ -26,7 +26,7 @@ FORCES = {
     "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical",
 }  # fmt: skip
 BEST, FAST, LEARNED_SIZE = "best", "fast", 48  # a network is quick: with one the page opens, and larger, if it can,
-TRUSTED, QUICK = 0.2, 15.0  # but only with at most this error and at least so many forces per second, by its card
+TRUSTED, QUICK = 0.2, 8.0  # but only with at most this error and at least so many forces per second, by its card
 LEARNED = "A network has learned the electrons of this system as published; to change them, choose ED or KPM."
 
 

@@ -58,18 +58,24 @@ def label(source: Source, blocks: Iterator[Block], seed: int, path: Path, settin
     Raises ValueError when the file was begun with other settings or is no data set.
     """
     exact: dict[Shape, ForceProvider] = {}
-    with opened(path, settings) as file:
-        done, count = labelled(file)
-        yield count
-        for block in blocks:
-            if block.number in done:
-                continue
-            if block.shape not in exact:
-                exact[block.shape] = source.exact(source.lattice(block.shape))
-            found = configurations(source, block, seed)
-            count += append(file, block.shape, found, block.kind, block.number, exact[block.shape])
-            file.flush()
+    new, count = not path.exists(), 0
+    try:
+        with opened(path, settings) as file:
+            done, count = labelled(file)
             yield count
+            for block in blocks:
+                if block.number in done:
+                    continue
+                if block.shape not in exact:
+                    exact[block.shape] = source.exact(source.lattice(block.shape))
+                found = configurations(source, block, seed)
+                count += append(file, block.shape, found, block.kind, block.number, exact[block.shape])
+                file.flush()
+                yield count
+    except (ValueError, MemoryError):
+        if new and not count:  # nothing is lost, and the corrected command finds no file of other settings
+            path.unlink(missing_ok=True)
+        raise
 
 
 def append(

@@ -74,6 +74,8 @@ class TrainingOptions:
                 "training needs 0 < rate < 1, 0 <= decay < 1, energy_weight >= 0, clip > 0, got "
                 f"{self.rate}, {self.decay}, {self.energy_weight}, {self.clip}"
             )
+        if self.minutes is not None and not self.minutes > 0:
+            raise ValueError(f"minutes must be positive, got {self.minutes}")
         found_device(self.device)
 
 

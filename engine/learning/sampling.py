@@ -74,7 +74,7 @@ def plan(mix: Mapping[str, float], shapes: Sequence[Shape], count: int) -> Itera
 
     Raises ValueError for unknown kinds, negative or vanishing shares, no shapes, count < 1.
     """
-    if not mix or set(mix) - set(KINDS) or min(mix.values()) < 0 or sum(mix.values()) <= 0:
+    if not mix or set(mix) - set(KINDS) or not all(0 <= v < np.inf for v in mix.values()) or not any(mix.values()):
         raise ValueError(f"mix needs shares >= 0 of {', '.join(KINDS)}, not all zero, got {dict(mix)}")
     if not shapes or count < 1:
         raise ValueError(f"a data set needs shapes and count >= 1, got {list(shapes)} and {count}")

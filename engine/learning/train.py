@@ -74,7 +74,7 @@ def initial_network(name: str, configuration: Mapping[str, Any], seed: int) -> N
         torch.manual_seed(seed)
         try:
             return NETWORKS[name](**configuration)
-        except TypeError as error:
+        except (TypeError, RuntimeError) as error:
             raise ValueError(f"network {name!r} cannot be made of {dict(configuration)}: {error}") from error
 
 

@@ -55,9 +55,12 @@ def dataset(arguments: Namespace) -> int:
     }  # fmt: skip
     path, seed = Path(arguments.out), arguments.seed
     if arguments.networks:
-        chosen = [Path(name).name for name in arguments.networks]
-        settings |= {"mix": None, "networks": chosen, "candidates": arguments.candidates}
-        networks = [read_network(find(name))[0] for name in arguments.networks]
+        settings |= {"mix": None, "networks": list(arguments.networks), "candidates": arguments.candidates}
+        found = [read_network(find(name)) for name in arguments.networks]
+        for name, (_, card) in zip(arguments.networks, found, strict=True):
+            if card.get("preset") not in (None, arguments.preset):
+                raise ValueError(f"{name} was trained for preset {card['preset']!r}, not for {arguments.preset!r}")
+        networks = [network for network, _ in found]
         written: Iterator[int] = label_disputed(
             what, networks, shapes, arguments.count, arguments.candidates, seed, path, settings
         )
@@ -82,9 +85,9 @@ def train(arguments: Namespace) -> int:
     if out.suffix != ENDING:
         raise ValueError(f"--out must end in {ENDING}, got {arguments.out!r}")
     groups, settings = load(arguments.data)
-    foreign = [s["preset"] for s in settings if s["preset"] != arguments.preset]
-    if foreign:
-        raise ValueError(f"the data are of preset {foreign[0]!r}, the network is wanted for {arguments.preset!r}")
+    _check_presets(settings, arguments.preset, "network wanted")
+    if "kind" in dict(arguments.set):
+        raise ValueError(f"--set kind: the lattice is that of preset {arguments.preset!r}; leave it out")
     given = {name: value for name in OPTIONS if (value := getattr(arguments, name, None)) is not None}
     options = TrainingOptions(**given)
     potential = _mean_chemical_potential(arguments.data)
@@ -166,6 +169,7 @@ def evaluate(arguments: Namespace) -> int:
     _use_threads(arguments.threads)
     network, card = read_network(find(arguments.network))
     groups, what = _unseen(arguments.data, [entry["settings"] for entry in card.get("data", [])])
+    _check_presets([entry["settings"] for entry in what], card.get("preset"), "network")
     compared = compare(network, groups)
     regular = network.kind in LATTICES
     shapes = [shape if regular else (shape[0], 0) for shape in arguments.size or _usual_shapes(network)]
@@ -189,6 +193,13 @@ def evaluate(arguments: Namespace) -> int:
     else:
         print(text)
     return 0
+
+
+def _check_presets(settings: Sequence[Mapping[str, Any]], preset: str | None, what: str) -> None:
+    """Raises ValueError for data of another preset; None: of any."""
+    foreign = [s["preset"] for s in settings if s["preset"] != preset]
+    if preset is not None and foreign:
+        raise ValueError(f"the data are of preset {foreign[0]!r}, the {what} is for {preset!r}")
 
 
 def _plan(arguments: Namespace) -> tuple[tuple[Shape, ...], tuple[int, int], dict[str, float]]:

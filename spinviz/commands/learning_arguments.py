@@ -12,6 +12,20 @@ FORCES = ("ed", "poles", "kpm", "classical")
 WEIGHTS = Path(__file__).resolve().parents[2] / "assets" / "weights"
 
 
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """A whole number, 0 among them."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number that is not negative, got {text!r}")
+    return int(text)
+
+
 def shapes(text: str) -> tuple[tuple[int, int], ...]:
     """ "12" -> ((12, 12),);  "12x12,9x16" -> ((12, 12), (9, 16))."""
     found = []
@@ -97,16 +111,16 @@ def add_dataset(commands: Any) -> None:
     dataset.add_argument("--mix", type=mix, metavar="KIND=SHARE,..",
                          help="random=0.4,quench=0.3,texture=0.3; late: ends of long quenches; of random sites: "
                          "random=0.4,quench=0.6")  # fmt: skip
-    dataset.add_argument("--count", type=int, default=1000, metavar="N", help="records wanted (1000)")
-    dataset.add_argument("--seed", type=int, default=0)
+    dataset.add_argument("--count", type=count, default=1000, metavar="N", help="records wanted (1000)")
+    dataset.add_argument("--seed", type=whole, default=0)
     dataset.add_argument("--out", required=True, metavar="DATA.h5")
     dataset.add_argument("--from", dest="networks", type=files, metavar="A.safetensors,B.safetensors",
                          help="active learning: label where these networks disagree most, on their own quenches",
     )  # fmt: skip
     dataset.add_argument(
-        "--candidates", type=int, default=24, metavar="K", help="looked at per record, with --from (24)"
+        "--candidates", type=count, default=24, metavar="K", help="looked at per record, with --from (24)"
     )
-    dataset.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    dataset.add_argument("--threads", type=count, metavar="N", help="CPU threads")
 
 
 def add_train(commands: Any) -> None:
@@ -117,28 +131,28 @@ def add_train(commands: Any) -> None:
     train.add_argument("--out", required=True, metavar="NET.safetensors",
                        help="beside it: NET.json, NET.png, NET.checkpoint.safetensors; the same command goes on",
     )  # fmt: skip
-    train.add_argument("--steps", type=int, metavar="N")
-    train.add_argument("--batch", type=int, metavar="B", help="records of one shape in a step")
+    train.add_argument("--steps", type=count, metavar="N")
+    train.add_argument("--batch", type=count, metavar="B", help="records of one shape in a step")
     train.add_argument("--rate", type=float, metavar="LR", help="largest learning rate")
     train.add_argument("--energy-weight", type=float, metavar="W")
     train.add_argument("--full-field", action="store_true", default=None, help="learn the longitudinal field too")
-    train.add_argument("--warm-up", type=int, metavar="N", help="steps")
+    train.add_argument("--warm-up", type=whole, metavar="N", help="steps")
     train.add_argument("--decay", type=float, metavar="D", help="of the average of the weights (0.999)")
-    train.add_argument("--validate-every", type=int, metavar="N", help="steps")
+    train.add_argument("--validate-every", type=count, metavar="N", help="steps")
     train.add_argument("--minutes", type=float, metavar="M", help="end then at the latest")
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=whole, default=0)
     train.add_argument("--set", type=setting, action="append", default=[], metavar="KEY=VALUE",
                        help="configuration of the network, values in JSON; may be repeated")  # fmt: skip
     train.add_argument("--begin-with", metavar="NAME|FILE", help="train this network on, instead of a new one")
     train.add_argument("--active", action="store_true", help="then label what an ensemble disputes and train on")
-    train.add_argument("--rounds", type=int, default=3, metavar="R", help="of labelling, with --active (3)")
-    train.add_argument("--per-round", type=int, default=50, metavar="K", help="records, with --active (50)")
-    train.add_argument("--members", type=int, default=2, metavar="M", help="networks of the ensemble (2)")
+    train.add_argument("--rounds", type=count, default=3, metavar="R", help="of labelling, with --active (3)")
+    train.add_argument("--per-round", type=count, default=50, metavar="K", help="records, with --active (50)")
+    train.add_argument("--members", type=count, default=2, metavar="M", help="networks of the ensemble (2)")
     train.add_argument(
-        "--candidates", type=int, default=24, metavar="C", help="looked at per record, with --active (24)"
+        "--candidates", type=count, default=24, metavar="C", help="looked at per record, with --active (24)"
     )
     train.add_argument("--device", help="cpu (default) or cuda")
-    train.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    train.add_argument("--threads", type=count, metavar="N", help="CPU threads")
 
 
 def add_evaluate(commands: Any) -> None:
@@ -151,6 +165,6 @@ def add_evaluate(commands: Any) -> None:
     evaluate.add_argument("--size", type=shapes, metavar="L,..",
                           help="sizes at which the speed is measured (24,48; numbers of random sites: 100,400)",
     )  # fmt: skip
-    evaluate.add_argument("--dynamics", type=int, metavar="STARTS",
+    evaluate.add_argument("--dynamics", type=count, metavar="STARTS",
                           help="also compare quenches from so many starts with exact ones (minutes)")  # fmt: skip
-    evaluate.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    evaluate.add_argument("--threads", type=count, metavar="N", help="CPU threads")

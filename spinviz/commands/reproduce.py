@@ -55,5 +55,5 @@ def _list(as_json: bool) -> int:
         return 0
     for row in rows:
         lacking = f"   [needs {', '.join(row['missing'])}, which is not there]" if row["missing"] else ""
-        print(f"{row['name']:<22}{row['paper']}{lacking}\n    {row['shows']}\n    --full: {row['full']}")
+        print(f"{row['name']:<24}{row['paper']}{lacking}\n    {row['shows']}\n    --full: {row['full']}")
     return 0

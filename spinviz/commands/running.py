@@ -126,6 +126,9 @@ def _record(simulation: Simulation, arguments: Namespace, append: bool) -> int:
     """Run and record with a progress bar; print the summary."""
     parts = {name: part for name, part in describe(simulation).items() if name != "settings"}
     settings = simulation.settings | {"parts": parts}
+    checkpoint = _checkpoint_path(arguments)
+    if append and arguments.out:
+        _check_same_run(simulation, Path(arguments.out))
     observables = arguments.observables or _usual_observables(simulation, arguments, append)
     writers: list[FrameWriter] = []
     if arguments.out:
@@ -133,7 +136,6 @@ def _record(simulation: Simulation, arguments: Namespace, append: bool) -> int:
     if arguments.movie:
         style = (arguments.frames_per_second, arguments.height, caption_of(settings))
         writers.append(MovieWriter(arguments.movie, *style, view=arguments.view, notes=not arguments.plain))
-    checkpoint = _checkpoint_path(arguments)
     with (
         asked_to_stop() as asked,
         tqdm(
@@ -158,6 +160,17 @@ def _record(simulation: Simulation, arguments: Namespace, append: bool) -> int:
     return 0
 
 
+def _check_same_run(simulation: Simulation, path: Path) -> None:
+    """Raises ValueError where ``path`` holds another run, whose frames would be lost."""
+    if not path.exists():
+        return
+    with read_trajectory(path) as trajectory:
+        before = {name: value for name, value in trajectory.settings.items() if name != "parts"}
+    now = json.loads(json.dumps(simulation.settings))
+    if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
+        raise ValueError(f"{path} holds another run ({', '.join(changed)} differ); give another --out")
+
+
 def _usual_observables(simulation: Simulation, arguments: Namespace, append: bool) -> tuple[str, ...]:
     """Those of the file that is continued, or those of the preset."""
     if append and arguments.out and Path(arguments.out).exists():
@@ -175,6 +188,9 @@ def _checkpoint_path(arguments: Namespace) -> Path | None:
     path = Path(chosen)
     if not path.parent.is_dir() or path.is_dir():
         raise ValueError(f"the checkpoint needs a file name in an existing folder, got {chosen!r}")
+    for option, other in (("--out", arguments.out), ("--movie", arguments.movie)):
+        if other and Path(other).resolve() == path.resolve():
+            raise ValueError(f"the checkpoint would be written over {option} {other}; give another name to one of them")
     return path
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.presets import CHANGES, FORCES, PRESETS
+from engine.presets import CHANGES, PRESETS
 from engine.simulation import Simulation
 
 FIELDS = ("field_x", "field_y", "field_z")
@@ -184,11 +184,6 @@ def first_simulation(plan: EnsemblePlan, point: int, seed: int) -> Simulation:
 
     settings = plan.shared_settings(point) | {"seed": seed, "replicas": 1, "field": plan.field_of(point)}
     return preset(plan.preset, plan.size, **settings)
-
-
-def known_force(force: str) -> bool:
-    """Whether this is a force that computes electrons (or classical exchange), not a learned one."""
-    return force.lower() in FORCES
 
 
 def _known(what: str, name: str, known: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ one device (CUDA_VISIBLE_DEVICES), as workers of a real cluster should: CUDA_VIS
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from spinviz.ensemble.block import Moved, move_safely
 from spinviz.ensemble.plan import Block
 
 CONNECT_SECONDS = 5
+PROTOCOLS = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 LOST_WORKERS = 3  # so many may die over one block before it is given up
 
 Result = tuple[Block, Moved | str]
@@ -40,7 +41,8 @@ def local_cluster(workers: int, devices: Sequence[int] | None = None) -> Iterato
 
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
     options: list[dict[str, Any]] = [
-        {"nthreads": 1, "host": "127.0.0.1", "memory_limit": 0, "dashboard": False} for _ in range(workers)
+        {"nthreads": 1, "host": "127.0.0.1", "memory_limit": 0, "dashboard": False, "silence_logs": 50}
+        for _ in range(workers)
     ]
     if devices is not None:
         for number, option in enumerate(options):
@@ -60,6 +62,8 @@ def connected(scheduler: str) -> Iterator[Any]:
     """A client of a scheduler. Raises ValueError when it cannot be reached or has no workers."""
     from distributed import Client
 
+    if not scheduler.startswith(PROTOCOLS):
+        raise ValueError(f"--scheduler must be an address such as tcp://host:8786, got {scheduler!r}")
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError, ImportError) as error:
@@ -95,6 +99,3 @@ def spread(client: Any, description: dict[str, Any], blocks: Sequence[Block]) ->
             future.release()
     finally:
         client.cancel(list(futures))
-
-
-Source = Callable[[dict[str, Any], Sequence[Block]], Iterator[Result]]

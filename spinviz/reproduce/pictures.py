@@ -15,8 +15,6 @@ from engine.statistics import Growth, mean_and_error
 from spinviz.reproduce.figure import Compared, with_error
 from spinviz.theme import spin_colours
 
-MOST_MARKERS = 20_000
-
 
 def draw_sites(axes: Any, lattice: Lattice, colours: np.ndarray, title: str, **options: Any) -> Any:
     """One marker per site, of colours (N, 3 or 4) or values (N,), in a panel without axes."""

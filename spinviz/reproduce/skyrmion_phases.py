@@ -102,7 +102,7 @@ def _relaxed(
     found = minimizer.run(SpinState(spin), in_field(electrons, field))
     energy = found.response.energy
     assert energy is not None
-    return found.state.spin, (energy / lattice.sites).numpy()
+    return found.state.spin, (energy / lattice.sites).cpu().numpy()
 
 
 def _cell_charge(spin: torch.Tensor, lattice: Lattice) -> np.ndarray:

@@ -25,7 +25,15 @@ from engine.statistics import Growth, growth_exponent
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
 from spinviz.reproduce.networks import exact_force
-from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_spins, draw_structure, kept_steps
+from spinviz.reproduce.pictures import (
+    compared_growth,
+    draw_fit,
+    draw_growth,
+    draw_spins,
+    draw_structure,
+    kept_steps,
+    without_bend,
+)
 
 SMALL: dict[str, Any] = {
     "size": 12, "starts": 6, "steps": 18, "twists": 4, "large": 96, "large_starts": 4, "large_steps": 200,
@@ -55,9 +63,10 @@ def make(full: bool, say: Say) -> Made:
     say(f"learned, {settings['large']} x {settings['large']}")
     order, spin = _history(load_force(LARGE_NETWORK, large), large, start, large_steps, say)
     time = TIME_STEP * np.array(large_steps)
-    growths = {
-        name: growth_exponent(time, order[..., i], _rise(time, order[..., i])) for i, name in enumerate(("M", "L"))
-    }
+    growths = {}
+    for i, name in enumerate(("M", "L")):
+        values = order[..., i]
+        growths[name] = without_bend(growth_exponent(time, values, _rise(time, values)), time, values)
     score, agreement = _agreement(learned_maps[:, 1:], exact_maps[:, 1:])
     sheet, axes = panels(2, 4)
     _draw_maps(axes, lattice, learned_maps, exact_maps, steps)

@@ -34,11 +34,6 @@ class Worker(ABC):
         if threading.current_thread() is not self._thread:
             self._thread.join(STOP_TIMEOUT)
 
-    def wake(self) -> None:
-        """Look at once whether there is something to do."""
-        with self._wake:
-            self._wake.notify()
-
     def _begin(self) -> None:
         self._thread.start()
 

@@ -23,6 +23,21 @@ def small(name: str, **changes: object) -> dict:
     return {"preset": name, "size": SMALL[name], **changes}
 
 
+@pytest.mark.parametrize(
+    "name, size, force",
+    [
+        ("skyrmion", 48, "fast"),
+        ("tetrahedral", 24, "best"),
+        ("double_exchange", 24, "best"),
+        ("heisenberg", 64, "classical"),
+    ],
+)
+def test_a_page_opens_with_the_largest_quick_sample_then_the_best_network(name: str, size: int, force: str) -> None:
+    controls = Controls()
+    controls.choose(name)
+    assert (controls.size, controls.force) == (size, force)
+
+
 def test_every_control_is_a_parameter_with_a_doc() -> None:
     controls = Controls()
     for name, control in CONTROLS.items():

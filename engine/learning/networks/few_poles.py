@@ -86,6 +86,8 @@ class FewPoles(Network):
         if not poles or min(float(im) for _, im in poles) <= 0:
             raise ValueError(f"poles must be (Re, Im) pairs with Im > 0, got {poles}")
         periods = [period] * len(poles) if isinstance(period, int) else [int(length) for length in period]
+        if shells < 1 or nearest < 0:
+            raise ValueError(f"shells must be at least 1 and nearest not negative, got {shells} and {nearest}")
         if len(periods) != len(poles) or min(periods) < 1:
             raise ValueError(f"period must be a positive length, or one for each of {len(poles)} poles, got {period}")
         pairs = [[int(shell), float(t)] for shell, t in (hopping.items() if isinstance(hopping, Mapping) else hopping)]
