@@ -37,6 +37,10 @@ PRESET_SETTINGS = (
     "force", "field", "temperature", "electron_temperature", "damping", "time_step", "seed", "replicas", "texture",
     "twists", "moments", "probes", "chemical_potential", "filling", "device", "dtype",
 )  # fmt: skip
+SAMPLING = ("moments", "probes")
+USELESS = {"ed": SAMPLING, "poles": SAMPLING,
+           "classical": (*SAMPLING, "twists", "filling", "chemical_potential", "electron_temperature")}  # fmt: skip
+OF_NETWORKS = (*SAMPLING, "twists")
 DEFAULT_OBSERVABLES = ("energy", "magnetization")
 PACKAGES = ("spinviz", "torch", "numpy", "h5py", "panel", "bokeh", "av")
 
@@ -45,7 +49,9 @@ def run(arguments: Namespace) -> int:
     """``spinviz run PRESET``."""
     changes = {name: getattr(arguments, name) for name in PRESET_SETTINGS if getattr(arguments, name) is not None}
     _use_threads(arguments.threads)
-    return _record(_simulation(arguments.preset, arguments.size, changes), arguments, append=False)
+    simulation = _simulation(arguments.preset, arguments.size, changes)
+    _check_used(str(changes.get("force", PRESETS[arguments.preset].force)).lower(), changes)
+    return _record(simulation, arguments, append=False)
 
 
 def resume(arguments: Namespace) -> int:
@@ -160,6 +166,15 @@ def _record(simulation: Simulation, arguments: Namespace, append: bool) -> int:
     return 0
 
 
+def _check_used(force: str, changes: dict[str, Any]) -> None:
+    """Raises ValueError for options that this force has no use for."""
+    useless = USELESS.get(force, () if force == "kpm" else OF_NETWORKS)
+    if given := [f"--{name.replace('_', '-')}" for name in useless if name in changes]:
+        raise ValueError(
+            f"{', '.join(given)}: force {force!r} has no use for it; leave it out, or choose another force"
+        )
+
+
 def _check_same_run(simulation: Simulation, path: Path) -> None:
     """Raises ValueError where ``path`` holds another run, whose frames would be lost."""
     if not path.exists():
@@ -186,7 +201,7 @@ def _checkpoint_path(arguments: Namespace) -> Path | None:
     if not chosen:
         return None
     path = Path(chosen)
-    if not path.parent.is_dir() or path.is_dir():
+    if arguments.checkpoint and (not path.parent.is_dir() or path.is_dir()):
         raise ValueError(f"the checkpoint needs a file name in an existing folder, got {chosen!r}")
     for option, other in (("--out", arguments.out), ("--movie", arguments.movie)):
         if other and Path(other).resolve() == path.resolve():

@@ -138,6 +138,26 @@ def test_info(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
         (["run", "skyrmion", "--size", "6", "--filling", "1.5"], "filling"),
         (["run", "skyrmion", "--size", "6", "--filling", "0.3", "--chemical-potential", "-3"], "not allowed"),
         (["run", "skyrmion", "--size", "500", "--force", "ed"], "smaller size"),
+        ([*SMALL, "--out", "a.ckpt"], "written over --out a.ckpt"),
+        ([*SMALL, "--out", "a.h5", "--checkpoint", "./a.h5"], "written over --out a.h5"),
+        ([*SMALL, "--movie", "a.mp4", "--checkpoint", "a.mp4"], "written over --movie a.mp4"),
+        ([*SMALL, "--filling", "0.3", "--probes", "7"], "--probes, --filling: force 'classical' has no use"),
+        (
+            ["run", "skyrmion", "--size", "6", "--force", "fast", "--twists", "8,8"],
+            "--twists: force 'fast' has no use",
+        ),
+        (["run", "skyrmion", "--size", "6", "--force", "ed", "--moments", "64"], "--moments: force 'ed' has no use"),
+        (["dataset", "skyrmion", "--mix", "foo=1", "--out", "e.h5"], "shares >= 0 of random"),
+        (["dataset", "skyrmion", "--mix", "random=nan", "--out", "e.h5"], "shares >= 0 of random"),
+        (["dataset", "skyrmion", "--seed", "-1", "--out", "e.h5"], "not negative"),
+        (["dataset", "skyrmion", "--count", "0", "--out", "e.h5"], "at least 1"),
+        (["dataset", "skyrmion", "--threads", "-1", "--out", "e.h5"], "at least 1"),
+        (
+            ["dataset", "skyrmion", "--from", "skyrmion/fast,tetrahedral/fast", "--out", "e.h5"],
+            "for preset 'tetrahedral'",
+        ),
+        (["evaluate", "skyrmion/fast", "--data", "e.h5", "--dynamics", "-1"], "at least 1"),
+        (["ensemble", "heisenberg", "--scheduler", "nonsense", "--out", "e.h5"], "address such as tcp://"),
         (["resume", "missing.ckpt"], "no checkpoint"),
         (["movie", "missing.h5", "a.mp4"], "no trajectory"),
         (["info", "missing.h5"], "no file"),
@@ -150,7 +170,7 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     assert main(words) == 2
     printed = capsys.readouterr()
-    said = [line for line in printed.err.replace("\r", "\n").splitlines() if "step/s" not in line and line.strip()]
+    said = [line for line in printed.err.replace("\r", "\n").splitlines() if "/s" not in line and line.strip()]
     assert len(said) == 1 and said[0].startswith("spinviz: error: ") and message in said[0]
     assert "Traceback" not in printed.err and not printed.out
     assert not list(tmp_path.iterdir())
@@ -164,8 +184,24 @@ def test_foreign_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture
         assert "foreign.h5" in capsys.readouterr().err
 
 
-def test_negative_field_is_not_an_option(capsys: pytest.CaptureFixture) -> None:
+def test_resume_does_not_write_over_another_run(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for seed in ("0", "9"):
+        assert spinviz(*SMALL, "--seed", seed, "--steps", "3", "--out", tmp_path / f"{seed}.h5") == 0
+    capsys.readouterr()
+    assert spinviz("resume", tmp_path / "9.ckpt", "--steps", "2", "--out", tmp_path / "0.h5") == 2
+    assert "another run (seed differ)" in capsys.readouterr().err
+    with read_trajectory(tmp_path / "0.h5") as trajectory:
+        assert trajectory.steps.tolist() == [0, 1, 2, 3] and trajectory.settings["seed"] == 0
+
+
+def test_negative_numbers_are_not_options(capsys: pytest.CaptureFixture) -> None:
     assert spinviz(*SMALL, "--steps", "1", "--field", "-0.1,0,-0.2") == 0
+    words = ["run", "skyrmion", "--size", "6", "--force", "ed", "--steps", "1", "--chemical-potential", "-1e-3"]
+    assert spinviz(*words) == 0
+
+
+def test_version(capsys: pytest.CaptureFixture) -> None:
+    assert main(["--version"]) == 0 and capsys.readouterr().out.startswith("spinviz 0.")
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture) -> None:
