@@ -6,6 +6,7 @@ Nothing here knows of a page: the widgets are made from these parameters, and th
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ FORCES = {
     "Kernel polynomial (KPM)": "kpm", "Classical exchange": "classical",
 }  # fmt: skip
 BEST, FAST, LEARNED_SIZE = "best", "fast", 48  # a network is quick: with one the page opens, and larger, if it can,
-TRUSTED, QUICK = 0.2, 8.0  # but only with at most this error and at least so many forces per second, by its card
+TRUSTED = 0.2  # but only with at most this error,
+QUICK, LEAST = 15.0, 8.0  # and with so many forces per second by its card; if none is quick, with at least so many
 LEARNED = "A network has learned the electrons of this system as published; to change them, choose ED or KPM."
 
 
@@ -73,10 +75,9 @@ def _opening(name: str) -> tuple[int, str] | None:
     """Size of the lattice and network with which a page opens, None: with none. Size first, then accuracy."""
     own = PRESETS[name].size
     known = [network for network in (BEST, FAST) if network in networks(name)]
-    for size in (max(own, LEARNED_SIZE), own):
-        for network in known:
-            if (learned_error(name, network) or 0.0) <= TRUSTED and _rate(name, network, size) >= QUICK:
-                return size, network
+    for enough, size, network in itertools.product((QUICK, LEAST), (max(own, LEARNED_SIZE), own), known):
+        if (learned_error(name, network) or 0.0) <= TRUSTED and _rate(name, network, size) >= enough:
+            return size, network
     return None
 
 
