@@ -120,19 +120,11 @@ def _add_run(commands: Any) -> None:
     run.add_argument("preset", metavar="PRESET", help="name of the system; 'spinviz info' lists them")
     run.add_argument("--size", type=count, help="linear size L (number of sites for random sites)")
     run.add_argument(
-        "--force",
-        type=force,
-        metavar="NAME",
-        help="ed, poles, kpm, classical, a network such as best, or NET.safetensors",
+        "--force", type=force, metavar="NAME", help="ed, poles, kpm, classical, a network (best) or its file"
     )
     run.add_argument("--field", type=vector, metavar="X,Y,Z", help="magnetic field, in t1")
     run.add_argument("--temperature", type=float, metavar="T", help="of the bath, in t1")
-    run.add_argument(
-        "--electron-temperature",
-        type=float,
-        metavar="T",
-        help="default: that of the bath, but not less than the preset's",
-    )
+    run.add_argument("--electron-temperature", type=float, metavar="T", help="default: the bath's; at 0, the preset's")
     run.add_argument("--damping", type=float, metavar="A")
     run.add_argument("--time-step", type=float, metavar="DT", help="in hbar/t1")
     run.add_argument("--seed", type=int, metavar="S")

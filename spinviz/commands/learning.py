@@ -55,12 +55,9 @@ def dataset(arguments: Namespace) -> int:
     }  # fmt: skip
     path, seed = Path(arguments.out), arguments.seed
     if arguments.networks:
-        settings |= {"mix": None, "networks": list(arguments.networks), "candidates": arguments.candidates}
-        found = [read_network(find(name)) for name in arguments.networks]
-        for name, (_, card) in zip(arguments.networks, found, strict=True):
-            if card.get("preset") not in (None, arguments.preset):
-                raise ValueError(f"{name} was trained for preset {card['preset']!r}, not for {arguments.preset!r}")
-        networks = [network for network, _ in found]
+        names = [Path(name).name if name.endswith(ENDING) else name for name in arguments.networks]  # no folders
+        settings |= {"mix": None, "networks": names, "candidates": arguments.candidates}
+        networks = [_network_of(arguments.preset, name)[0] for name in arguments.networks]
         written: Iterator[int] = label_disputed(
             what, networks, shapes, arguments.count, arguments.candidates, seed, path, settings
         )
@@ -107,12 +104,18 @@ def train(arguments: Namespace) -> int:
     return 0
 
 
+def _network_of(preset: str, name: str) -> tuple[Network, dict[str, Any]]:
+    """A shipped network or a file, and its card. Raises ValueError where it is of another preset."""
+    network, card = read_network(find(name))
+    if card["preset"] != preset:
+        raise ValueError(f"{name} was trained for {card['preset']!r}, not for {preset!r}")
+    return network, card
+
+
 def _begun_with(arguments: Namespace) -> tuple[Network, dict[str, Any]]:
     """The network of --begin-with and, for the card of what it becomes, how it was made. Raises ValueError where it is
     of another preset, or another network is asked for."""
-    network, card = read_network(find(arguments.begin_with))
-    if card["preset"] != arguments.preset:
-        raise ValueError(f"{arguments.begin_with} was trained for {card['preset']!r}, not for {arguments.preset!r}")
+    network, card = _network_of(arguments.preset, arguments.begin_with)
     if arguments.set or arguments.active or network_name(network) != arguments.network:
         raise ValueError(
             f"{arguments.begin_with} is a network {network_name(network)!r} of its own configuration: give --network "

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,9 @@ import numpy.typing as npt
 
 if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):  # else VTK looks for a window system first
     os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+
+with suppress(ImportError):  # torch imports it when it trains; after VTK has drawn, that ends Python (two LLVMs)
+    import triton  # noqa: F401
 
 import pyvista as pv
 from PIL import Image, ImageDraw

@@ -34,7 +34,7 @@ MODULES = (
     skyrmion_phases, skyrmion_healing, skyrmion_quench, locality, tetrahedral_coarsening, phase_separation, spin_glass,
     scaling, hall, equivariance,
 )  # fmt: skip
-KINDS = {"best": "poles", "skyrmion/fast": "rings", "fast": "moments", "spin_glass/best": "medium"}  # networks so named
+KINDS = {"best": "poles", "fast": "rings"}  # what figures need by these names
 FIGURES: dict[str, Figure] = {module.FIGURE.name: module.FIGURE for module in MODULES}
 
 
@@ -71,11 +71,11 @@ def reproduce(name: str, folder: Path, full: bool = False, say: Say = lambda tex
     figure = find(name)
     if missing := missing_weights(figure):
         preset, network = missing[0].split("/")
-        kind = KINDS.get(missing[0]) or KINDS.get(network, network)
         raise ValueError(
             f"figure {name!r} needs the network {', '.join(missing)}, which is not there; train it with "
             f"'spinviz dataset {preset} --out data.h5' and "
-            f"'spinviz train {preset} --network {kind} --data data.h5 --out assets/weights/{missing[0]}.safetensors'"
+            f"'spinviz train {preset} --network {KINDS.get(network, network)} --data data.h5 "
+            f"--out assets/weights/{missing[0]}.safetensors'"
         )
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out must be a folder, got the file {folder}")

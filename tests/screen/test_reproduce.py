@@ -30,6 +30,7 @@ from spinviz.reproduce import (
 )
 from spinviz.reproduce.figure import panels, plain, with_error
 from spinviz.reproduce.pictures import compared_growth, draw_fit, kept_steps, without_bend
+from spinviz.reproduce.registry import KINDS
 from tests.screen.networks import ship
 from tests.tolerances import HALL_TETRAHEDRAL
 
@@ -98,6 +99,12 @@ def test_sentences_stand_on_the_figure(fake, tmp_path, monkeypatch):
     shown = " ".join(text.get_text() for text in kept[0].sheet.texts)
     assert "slope: paper 1, here 1.020 ± 0.030 (straight)" in shown
     assert "curvature: paper 0, here none: statistics too thin: 2 runs" in shown and "a remark" in shown
+
+
+def test_the_advice_for_missing_networks_names_what_they_are() -> None:
+    for name in {name for figure in FIGURES.values() for name in figure.weights}:
+        short = name.split("/")[1]
+        assert weights.read_network(weights.find(name))[1]["network"] == KINDS.get(short, short)
 
 
 def test_wrong_input_is_refused(fake, tmp_path, capsys, monkeypatch):

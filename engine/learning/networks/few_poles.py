@@ -170,11 +170,11 @@ class FewPoles(Network):
 
     def _meshes(self, shape: tuple[int, int]) -> list[tuple[int, int]]:
         """Twists of every pole along both directions; at least as many as tell apart the ways from a site to another."""
-        return [
-            (max(1 + 2 * self.reach // shape[0], math.ceil(length / shape[0] - MISSING)),
-             max(1 + 2 * self.reach // shape[1], math.ceil(length / shape[1] - MISSING)))
-            for length in self.configuration["period"]
-        ]  # fmt: skip
+
+        def count(period: int, length: int) -> int:
+            return max(1 + 2 * self.reach // length, math.ceil(period / length - MISSING))
+
+        return [(count(period, shape[0]), count(period, shape[1])) for period in self.configuration["period"]]
 
     def _products(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Monomials of the mean S_i.S_j of the first shells, (B, m)."""
@@ -256,7 +256,7 @@ class _Problem:
             bracket[1] = torch.where(excess < 0, bracket[1], mu)
             step, part, near = self._step(mu, excess, before)
             done = near | (excess.abs() <= EXACT * self.matrix.size)
-            if not left and bool((excess.abs() > WRONG * self.matrix.size).any()):
+            if not left and bool((~done & (excess.abs() > WRONG * self.matrix.size)).any()):
                 raise RuntimeError(
                     f"no chemical potential gives {wanted:g} electrons: {float(number[excess.abs().argmax()]):g} were "
                     f"reached in {ROUNDS} rounds; this network was fitted to other states, use ED or poles"
