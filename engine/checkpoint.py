@@ -24,7 +24,7 @@ from engine import dynamics, electrons, forces, models
 from engine.files import write_whole
 from engine.forces import SumForce
 from engine.lattice import Lattice, from_description
-from engine.learning.force import LearnedForce
+from engine.learning.force import LearnedForce, LearnedModel
 from engine.learning.network import Network
 from engine.learning.weights import network_from, network_name
 from engine.noise import Noise
@@ -40,7 +40,7 @@ DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (
 def known_classes(extra: Iterable[type] = ()) -> dict[str, type]:
     """Class name -> class, for every dataclass that a checkpoint may hold: the public ones of models, electrons,
     forces and dynamics, the parts of a simulation, and ``extra``."""
-    allowed: dict[str, type] = {c.__name__: c for c in (Simulation, SpinState, Noise, LearnedForce)}
+    allowed: dict[str, type] = {c.__name__: c for c in (Simulation, SpinState, Noise, LearnedForce, LearnedModel)}
     for room in (models, electrons, forces, dynamics):
         for value in vars(room).values():
             if not isinstance(value, type) or not value.__module__.startswith(room.__name__):

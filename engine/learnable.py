@@ -3,11 +3,13 @@ built with."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from engine.electrons import Ensemble, ExactDiagonalization
 from engine.forces import ElectronicForce, ForceProvider
 from engine.lattice import Lattice, random_sites
+from engine.learning.network import ElectronSetting
 from engine.learning.sampling import Source
 from engine.models import ExponentialHopping, SDModel
 from engine.presets import LATTICES, Preset, system
@@ -15,14 +17,25 @@ from engine.presets import LATTICES, Preset, system
 QUENCH_STRIDE = 4  # steps of a spin glass in one of its quenches for data: its forces are small, it moves slowly
 
 
-def source(name: str, twists: tuple[int, int], first: tuple[int, int]) -> Source:
+def source(
+    name: str, twists: tuple[int, int], first: tuple[int, int], electrons: ElectronSetting | None = None
+) -> Source:
     """What is needed to label configurations of a preset: exact forces with ``twists`` on the ``first`` shape.
 
     Other shapes take as many twists as give a periodic sample of the same size (k1 L1, k2 L2); quenches are moved with
-    a third of them. The electrons are those of the preset at its electron temperature. Random sites have no twists;
-    their shape is (number of sites, seed).
+    a third of them. The electrons are those of the preset at its electron temperature, or these ``electrons``. Random
+    sites have no twists; their shape is (number of sites, seed).
+
+    Raises ValueError for systems without electrons, twists of random sites, and electrons of a system whose filling is
+    what is fixed.
     """
     chosen = system(name)
+    if electrons is not None:
+        if chosen.chemical_potential is None:
+            raise ValueError(
+                f"the electrons of preset {name!r} have a fixed filling; only a chemical potential can vary"
+            )
+        chosen = dataclasses.replace(chosen, **electrons._asdict())
     if not chosen.coupling:
         raise ValueError(f"preset {name!r} has no electrons to learn from")
     if chosen.lattice == "random_sites":
@@ -41,6 +54,7 @@ def source(name: str, twists: tuple[int, int], first: tuple[int, int]) -> Source
         lattice=lambda shape: LATTICES[chosen.lattice](*shape, shells=3), exact=lambda lattice: force(lattice, 1),
         rough=lambda lattice: force(lattice, 3), random=chosen.texture, time_step=chosen.time_step,
         field_scale=chosen.field_scale, temperature_scale=chosen.temperature_scale,
+        at=lambda electrons: source(name, twists, first, electrons),
     )  # fmt: skip
 
 
@@ -88,6 +102,8 @@ def network_configuration(
         made |= {"hopping": hopping, "coupling": chosen.coupling}
     if network == "rings":
         made |= kernels
+    if network == "adjustable":
+        made |= {"hopping": hopping, "temperature": chosen.electron_temperature}
     made |= given
     if network == "poles":
         rest = made.pop("rest", {})

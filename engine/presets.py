@@ -20,7 +20,7 @@ from engine.electrons.electrons import ElectronSolver
 from engine.electrons.probes import Coloured, Probes
 from engine.forces import ClassicalForce, ElectronicForce, ForceProvider, SumForce
 from engine.lattice import Lattice, random_sites, square, triangular
-from engine.learning.force import check_electrons, load_force
+from engine.learning.force import LearnedModel, check_electrons, load_force
 from engine.learning.weights import ENDING, find, shipped
 from engine.models import ExponentialHopping, HeisenbergModel, Model, SDModel, Zeeman
 from engine.noise import Noise
@@ -135,7 +135,8 @@ def preset(name: str, size: int | None = None, **changes: Any) -> Simulation:
     name : one of ``PRESETS``. size : linear size L (N sites for the spin glass); default: the preset's.
     force : "ed", "poles" (exact too, faster above 12 x 12), "kpm", "classical", or a learned force: the name of a
         shipped network ("best", "skyrmion/best") or a
-    .safetensors file; its electrons are those it was trained for, whatever the bath. seed : of spins, noise and
+    .safetensors file; its electrons are those it was trained for, whatever the bath ("adjustable": chemical potential and
+    coupling within its ranges). seed : of spins, noise and
     probes; replica b uses seed + b. replicas : B.
     texture : a name of ``engine.textures.TEXTURES``; texture_options : its keywords. device, dtype ("float32"/"float64").
     field (Hx, Hy, Hz), temperature (bath), electron_temperature (default: the bath's, or the preset's where the bath
@@ -202,17 +203,24 @@ def learned_forces(name: str) -> tuple[str, ...]:
     return tuple(word.removeprefix(f"{name}/") for word in shipped() if word.startswith(f"{name}/"))
 
 
+def learned_ranges(name: str, network: str) -> dict[str, tuple[float, float]]:
+    """(lowest, highest) "chemical_potential" and "coupling" that a shipped network knows; {} unless it is adjustable."""
+    return {key: (low, high) for key, (low, high) in _card(name, network).get("ranges", {}).items()}
+
+
 def learned_error(name: str, network: str) -> float | None:
     """Transverse error of a shipped network relative to the transverse rms, on held-out records; None if its card does
     not say."""
-    card = json.loads(find(f"{name}/{network}").with_suffix(".json").read_text())
-    return card.get("errors", {}).get("all", {}).get("epsilon")
+    return _card(name, network).get("errors", {}).get("all", {}).get("epsilon")
 
 
 def learned_rate(name: str, network: str, size: int) -> float | None:
     """Forces per second of a shipped network on size x size sites, one thread; None if its card does not say."""
-    card = json.loads(find(f"{name}/{network}").with_suffix(".json").read_text())
-    return card.get("evaluations_per_second", {}).get(f"{size}x{size}")
+    return _card(name, network).get("evaluations_per_second", {}).get(f"{size}x{size}")
+
+
+def _card(name: str, network: str) -> dict[str, Any]:
+    return json.loads(find(f"{name}/{network}").with_suffix(".json").read_text())
 
 
 def _learned(
@@ -229,7 +237,10 @@ def _learned(
     keys = ["coupling", "chemical_potential", "filling"]
     keys += ["electron_temperature"] if changes.get("electron_temperature") is not None else []
     check_electrons(wanted, force.card, {"hopping": chosen.hopping} | {key: options[key] for key in keys})
-    return force
+    if force.ensemble is None:
+        return force
+    ensemble = dataclasses.replace(force.ensemble, chemical_potential=float(options["chemical_potential"]))
+    return dataclasses.replace(force, ensemble=ensemble, model=LearnedModel(float(options["coupling"])))
 
 
 def _force(chosen: Preset, options: dict[str, Any], lattice: Lattice, learned: ForceProvider | None) -> SumForce:

@@ -18,7 +18,14 @@ from spinviz.commands.reproduce import add_reproduce
 
 VIEWS = ("texture", "chirality", "charge", "structure", "curves", "all", "scene")
 DTYPES = ("float32", "float64")
-MAYBE_NEGATIVE = ("--field", "--chemical-potential", "--temperature", "--damping", "--time-step")  # -1e-3, say
+MAYBE_NEGATIVE = (
+    "--field",
+    "--chemical-potential",
+    "--temperature",
+    "--damping",
+    "--time-step",
+    "--coupling",
+)  # -1e-3, say
 
 
 class WrongInputError(Exception):
@@ -136,6 +143,7 @@ def _add_run(commands: Any) -> None:
     filling = run.add_mutually_exclusive_group()
     filling.add_argument("--chemical-potential", type=float, metavar="MU", help="in t1")
     filling.add_argument("--filling", type=float, metavar="N", help="electrons per spin-orbital, between 0 and 1")
+    run.add_argument("--coupling", type=float, metavar="J", help="of electrons and spins, in t1")
     run.add_argument("--device", type=device, metavar="NAME", help="cpu or cuda")
     run.add_argument("--dtype", choices=DTYPES)
     _add_recording(run)

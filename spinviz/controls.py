@@ -15,7 +15,7 @@ from typing import Any
 import param
 
 from engine import PRESETS, TEXTURES, Preset
-from engine.presets import learned_error, learned_forces, learned_rate
+from engine.presets import learned_error, learned_forces, learned_ranges, learned_rate
 
 SIZES = (12, 18, 24, 30, 36, 48, 64, 96, 128, 192, 256, 384, 512)
 SITES = (50, 100, 150, 200, 300)
@@ -28,8 +28,11 @@ FORCES = {
 }  # fmt: skip
 BEST, FAST, LEARNED_SIZE = "best", "fast", 48  # a network is quick: with one the page opens, and larger, if it can,
 TRUSTED = 0.2  # but only with at most this error,
+USUAL_POTENTIALS = (-12.0, 12.0)
 QUICK, LEAST = 15.0, 8.0  # and with so many forces per second by its card; if none is quick, with at least so many
 LEARNED = "A network has learned the electrons of this system as published; to change them, choose ED or KPM."
+ADJUSTABLE = "This network has learned a range of chemical potentials and couplings; the sliders end where it does."
+ELECTRONIC = ("chemical_potential", "filling", "coupling")  # what an exact force takes of these sliders
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ CONTROLS: dict[str, Control] = {
     "chemical_potential": Control("Chemical potential μ", ("force.electrons.ensemble.chemical_potential",), "t₁"),
     "speed": Control("Speed"),
     "filling": Control("Filling per spin-orbital", ("force.electrons.ensemble.filling",)),
+    "coupling": Control("Coupling J", ("force.electrons.model.coupling",), "t₁"),
 }
 
 
@@ -99,6 +103,7 @@ def slider_ranges(system: Preset) -> dict[str, tuple[float, float]]:
     scale = system.field_scale
     ranges = dict.fromkeys(("field_x", "field_y", "field_z"), (-scale, scale))
     ranges |= dict.fromkeys(("temperature", "electron_temperature"), (0.0, system.temperature_scale))
+    ranges["coupling"] = (0.0, 2 * system.coupling or 1.0)
     return ranges | {"time_step": (system.time_step / 20, system.time_step * 4)}
 
 
@@ -120,8 +125,9 @@ class Controls(param.Parameterized):
         default=0.1, bounds=(0.0, 1.0), step=0.01, doc="Gilbert damping α of the Landau-Lifshitz equation"
     )
     time_step = param.Number(default=0.1, bounds=(0.001, 10.0), doc="Time of one step, in ħ/t₁")
-    chemical_potential = param.Number(default=0.0, bounds=(-12.0, 12.0), step=0.01, doc="Chemical potential, in t₁")
+    chemical_potential = param.Number(default=0.0, bounds=USUAL_POTENTIALS, step=0.01, doc="Chemical potential, in t₁")
     filling = param.Number(default=0.25, bounds=(0.01, 0.99), step=0.005, doc="Electrons per spin-orbital")
+    coupling = param.Number(default=0.5, bounds=(0.0, 12.0), doc="Coupling J of electrons and spins, in t₁")
 
     speed = param.Selector(default=0, objects=SPEEDS, doc="Slow motion: at most so many steps per second")
 
@@ -130,7 +136,13 @@ class Controls(param.Parameterized):
         self.fixed_filling = False
         self.electronic = True
         self.learned = False
+        self.ranges: dict[str, tuple[float, float]] = {}
         self.choose(self.preset)
+
+    @property
+    def settable(self) -> bool:
+        """True where the electrons can be changed: they are computed, or an adjustable network runs."""
+        return self.electronic and (not self.learned or bool(self.ranges))
 
     @property
     def system(self) -> Preset:
@@ -164,6 +176,15 @@ class Controls(param.Parameterized):
             self.param[name].bounds = bounds
             self.param[name].step = (bounds[1] - bounds[0]) / notches[name]
 
+    def _set_electron_ranges(self, values: Mapping[str, Any]) -> None:
+        """Ranges of mu and J: those of the network that runs, else the usual ones."""
+        usual = {"chemical_potential": USUAL_POTENTIALS, "coupling": slider_ranges(self.system)["coupling"]}
+        for name, (low, high) in (usual | self.ranges).items():
+            value = min(max(values.get(name, getattr(self, name)), low), high)
+            self.param[name].bounds = None  # so that old and new value fit
+            self.param.update(**{name: value})
+            self.param[name].bounds = (low, high)
+
     def settings(self) -> dict[str, Any]:
         """What makes a new simulation with all present values."""
         values: dict[str, Any] = {name: getattr(self, name) for name in ("preset", "size", "force", "texture", "seed")}
@@ -173,6 +194,9 @@ class Controls(param.Parameterized):
             values["electron_temperature"] = self.followed_temperature()
             conserved = "filling" if self.fixed_filling else "chemical_potential"
             values[conserved] = getattr(self, conserved)
+            values["coupling"] = self.coupling
+        elif self.force in networks(self.preset) and learned_ranges(self.preset, self.force):
+            values |= {"chemical_potential": self.chemical_potential, "coupling": self.coupling}
         return values
 
     def first_settings(self) -> dict[str, Any]:
@@ -197,18 +221,21 @@ class Controls(param.Parameterized):
         system = PRESETS[settings["preset"]]
         usual = {"size": system.size, "force": system.force, "texture": system.texture, "seed": 0}
         found = {name: settings.get(name, value) for name, value in usual.items()}
-        for name in ("temperature", "damping", "time_step", "chemical_potential", "filling"):
+        for name in ("temperature", "damping", "time_step", *ELECTRONIC):
             found[name] = read(CONTROLS[name].paths[0])
         found["electron_temperature"] = read(ELECTRONS)
         found["field_x"], found["field_y"], found["field_z"] = read(FIELD)
         self.learned = found["force"] not in FORCES.values()
         if self.learned:
-            for name in ("chemical_potential", "filling", "electron_temperature"):
-                found[name] = getattr(system, name)
+            for name in (*ELECTRONIC, "electron_temperature"):
+                found[name] = getattr(system, name) if found[name] is None else found[name]
         self.electronic = found["electron_temperature"] is not None
         self.fixed_filling = found["filling"] is not None
         if settings["preset"] != self.preset:
             self.choose(settings["preset"])
+        own = self.learned and found["force"] in networks(settings["preset"])
+        self.ranges = learned_ranges(settings["preset"], found["force"]) if own else {}
+        self._set_electron_ranges({name: value for name, value in found.items() if value is not None})
         for name, value in found.items():
             if value is not None:
                 self.show(name, value)

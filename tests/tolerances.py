@@ -18,6 +18,8 @@ SIGMAS = 4.0  # statistical agreement: 6e-5 of all seeds fail, and the seeds are
 # Electrons and forces
 GRADIENT_STEP = 1e-5  # central differences: truncation h^2 against rounding 1e-14 / h
 GRADIENT = 2e-6  # relative and absolute; limited by rounding of energies of order 10 over the step
+INTERPOLATED = 9e-4  # G at 0.3 i between 8 Chebyshev nodes over +- 0.3: (1 + sqrt 2)^-8
+LINEAR_FIT = 2e-3  # ridge 1e-7 among near-copies that move with mu: 4e-4 was found
 ROUNDING = 1e-9  # double precision after sums of hundreds of terms and a bisection for mu
 SYMMETRY = 1e-9  # as ROUNDING: a symmetry is exact but for the order of operations
 CHEBYSHEV = 1e-6  # 400 moments at T = 0.1, half width about 8: exp(-pi T M / half_width) = 1e-7

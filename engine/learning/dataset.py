@@ -6,7 +6,8 @@ One group per lattice shape, "12x12" (of random sites: their number and seed, "1
     chemical_potential (n,) float64
     kind, block (n,) integers       index into ``KINDS``; which block of the plan
     origin (n,) text                JSON: how the configuration came about
-and in the root the settings as JSON. A block is written as a whole, so an interrupted run goes on where it stopped.
+(where electrons vary, a group for each of their settings, "12x12 mu = -3.4, J = 0.5", with both as attributes) and in the
+root the settings as JSON. A block is written as a whole, so an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 
 from engine.forces import ForceProvider
+from engine.learning.network import ElectronSetting
 from engine.learning.sampling import KINDS, Block, Configuration, Shape, Source, configurations
 from engine.state import SpinState
 
@@ -31,7 +33,8 @@ ROW = {"spin": "f4", "force": "f4", "energy": "f8", "chemical_potential": "f8", 
 
 @dataclass(frozen=True)
 class Records:
-    """Records of one shape as tensors: spin, force (n, N, 3), energy (n,), kind (n,) and origin (n texts)."""
+    """Records of one shape and one setting of the electrons (None: that of the system) as tensors: spin, force (n, N, 3),
+    energy (n,), kind (n,) and origin (n texts)."""
 
     shape: Shape
     spin: torch.Tensor
@@ -40,6 +43,7 @@ class Records:
     kind: torch.Tensor
     block: torch.Tensor
     origin: list[str]
+    electrons: ElectronSetting | None = None
 
     def __len__(self) -> int:
         return len(self.spin)
@@ -49,7 +53,7 @@ class Records:
         index = chosen.nonzero()[:, 0] if chosen.dtype == torch.bool else chosen
         origin = [self.origin[i] for i in index.tolist()]
         parts = (self.spin[index], self.force[index], self.energy[index], self.kind[index], self.block[index])
-        return Records(self.shape, *parts, origin)
+        return Records(self.shape, *parts, origin, self.electrons)
 
 
 def label(source: Source, blocks: Iterator[Block], seed: int, path: Path, settings: Mapping[str, Any]) -> Iterator[int]:
@@ -57,7 +61,7 @@ def label(source: Source, blocks: Iterator[Block], seed: int, path: Path, settin
 
     Raises ValueError when the file was begun with other settings or is no data set.
     """
-    exact: dict[Shape, ForceProvider] = {}
+    exact: dict[tuple[Shape, ElectronSetting | None], ForceProvider] = {}
     new, count = not path.exists(), 0
     try:
         with opened(path, settings) as file:
@@ -66,10 +70,11 @@ def label(source: Source, blocks: Iterator[Block], seed: int, path: Path, settin
             for block in blocks:
                 if block.number in done:
                     continue
-                if block.shape not in exact:
-                    exact[block.shape] = source.exact(source.lattice(block.shape))
-                found = configurations(source, block, seed)
-                count += append(file, block.shape, found, block.kind, block.number, exact[block.shape])
+                here, key = at(source, block.electrons), (block.shape, block.electrons)
+                if key not in exact:
+                    exact[key] = here.exact(here.lattice(block.shape))
+                found = configurations(here, block, seed)
+                count += append(file, block.shape, found, block.kind, block.number, exact[key], block.electrons)
                 file.flush()
                 yield count
     except (ValueError, MemoryError):
@@ -78,9 +83,19 @@ def label(source: Source, blocks: Iterator[Block], seed: int, path: Path, settin
         raise
 
 
+def at(source: Source, electrons: ElectronSetting | None) -> Source:
+    """The source with these electrons. Raises ValueError when it has only its own."""
+    if electrons is None:
+        return source
+    if source.at is None:
+        raise ValueError(f"the electrons of this system cannot be set to {electrons}")
+    return source.at(electrons)
+
+
 def append(
-    file: h5py.File, shape: Shape, found: list[Configuration], kind: str, block: int, exact: ForceProvider
-) -> int:
+    file: h5py.File, shape: Shape, found: list[Configuration], kind: str, block: int, exact: ForceProvider,
+    electrons: ElectronSetting | None = None,
+) -> int:  # fmt: skip
     """Label these configurations and write them; returns how many."""
     rows: dict[str, list[Any]] = {name: [] for name in (*ROW, "origin")}
     for configuration in found:
@@ -93,7 +108,7 @@ def append(
         rows["kind"].append(KINDS.index(kind))
         rows["block"].append(block)
         rows["origin"].append(json.dumps(configuration.origin))
-    group = _group(file, shape, found[0].spin.shape[0])
+    group = _group(file, shape, found[0].spin.shape[0], electrons)
     start = len(group["block"])
     for name, values in rows.items():
         group[name].resize(start + len(found), 0)
@@ -141,16 +156,18 @@ def _records(group: h5py.Group, name: str, path: Path) -> Records:
         bad = (~good()).nonzero()
         if len(bad):
             raise ValueError(f"record {int(bad[0, 0])} of group {name} in {path} {complaint}; label it again")
-    first, second = (int(word) for word in name.split("x"))
+    first, second = (int(word) for word in name.partition(" ")[0].split("x"))
+    electrons = ElectronSetting(*(float(group.attrs[key]) for key in ElectronSetting._fields)) if group.attrs else None
     origin = [text.decode() for text in group["origin"][:length]]
     parts = (data["spin"], data["force"], data["energy"], data["kind"], data["block"])
-    return Records((first, second), *parts, origin)
+    return Records((first, second), *parts, origin, electrons)
 
 
-def _group(file: h5py.File, shape: Shape, sites: int) -> h5py.Group:
-    name = f"{shape[0]}x{shape[1]}"
+def _group(file: h5py.File, shape: Shape, sites: int, electrons: ElectronSetting | None) -> h5py.Group:
+    name = f"{shape[0]}x{shape[1]}" + ("" if electrons is None else f" {electrons}")
     if name not in file:
         group = file.create_group(name)
+        group.attrs.update({} if electrons is None else electrons._asdict())
         for key, dtype in ROW.items():
             row = (sites, 3) if key in ("spin", "force") else ()
             group.create_dataset(key, (0, *row), dtype, maxshape=(None, *row), chunks=(1 if row else 256, *row))

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from engine.learning.dataset import Records
-from engine.learning.network import LATTICES, Network, field_and_energy, transverse
+from engine.learning.network import LATTICES, ElectronSetting, Network, field_and_energy, transverse
 from engine.learning.sampling import KINDS
 
 LEAST_TORQUE = 0.1
@@ -30,7 +30,8 @@ BIN = 0.25  # of distances between random sites
 
 @dataclass(frozen=True)
 class Comparison:
-    """Exact and learned transverse fields (n, N, 3) and energies per site (n,) of records of one shape (NumPy)."""
+    """Exact and learned transverse fields (n, N, 3) and energies per site (n,) of records of one shape and one setting of
+    the electrons (NumPy)."""
 
     shape: tuple[int, int]
     exact: np.ndarray
@@ -38,13 +39,13 @@ class Comparison:
     exact_energy: np.ndarray
     learned_energy: np.ndarray | None
     kind: np.ndarray
+    electrons: ElectronSetting | None = None
 
     def of_kind(self, kind: str) -> Comparison:
         chosen = self.kind == KINDS.index(kind)
         energy = None if self.learned_energy is None else self.learned_energy[chosen]
-        return Comparison(
-            self.shape, self.exact[chosen], self.learned[chosen], self.exact_energy[chosen], energy, self.kind[chosen]
-        )
+        parts = (self.exact[chosen], self.learned[chosen], self.exact_energy[chosen], energy, self.kind[chosen])
+        return Comparison(self.shape, *parts, self.electrons)
 
 
 def compare(network: Network, groups: Sequence[Records], batch: int = 8) -> list[Comparison]:
@@ -52,9 +53,10 @@ def compare(network: Network, groups: Sequence[Records], batch: int = 8) -> list
     found = []
     device = next(network.parameters()).device
     for group in groups:
+        here = network.at(group.electrons)
         exact, learned, energies = [], [], []
         for spin, force in zip(group.spin.split(batch), group.force.split(batch), strict=True):
-            field, energy = field_and_energy(network, spin.to(device), group.shape)
+            field, energy = field_and_energy(here, spin.to(device), group.shape)
             exact.append(transverse(force, spin))
             learned.append(transverse(field.detach().cpu(), spin))
             if energy is not None:
@@ -62,7 +64,8 @@ def compare(network: Network, groups: Sequence[Records], batch: int = 8) -> list
         learned_energy = torch.cat(energies).numpy() if energies else None
         exact_energy = (group.energy / group.spin.shape[1]).numpy()
         fields = (torch.cat(exact).numpy(), torch.cat(learned).numpy())
-        found.append(Comparison(group.shape, *fields, exact_energy, learned_energy, group.kind.numpy()))
+        parts = (*fields, exact_energy, learned_energy, group.kind.numpy())
+        found.append(Comparison(group.shape, *parts, group.electrons))
     return found
 
 
@@ -100,13 +103,21 @@ def angles(exact: np.ndarray, learned: np.ndarray, rms: float) -> np.ndarray:
 
 
 def report(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Errors of all records, by kind and by shape."""
+    """Errors of all records, by kind, by shape and, where they vary, by electrons."""
     by_kind = {kind: [c.of_kind(kind) for c in comparisons if (c.kind == KINDS.index(kind)).any()] for kind in KINDS}
-    return {
+    by_shape: dict[str, list[Comparison]] = {}
+    by_electrons: dict[str, list[Comparison]] = {}
+    for c in comparisons:
+        by_shape.setdefault(f"{c.shape[0]}x{c.shape[1]}", []).append(c)
+        by_electrons.setdefault(str(c.electrons), []).append(c)
+    found = {
         "all": errors(comparisons),
         "by_kind": {kind: errors(some) for kind, some in by_kind.items() if some},
-        "by_shape": {f"{c.shape[0]}x{c.shape[1]}": errors([c]) for c in comparisons},
+        "by_shape": {shape: errors(some) for shape, some in by_shape.items()},
     }
+    if len(by_electrons) > 1:
+        found["by_electrons"] = {setting: errors(some) for setting, some in sorted(by_electrons.items())}
+    return found
 
 
 def symmetry_errors(network: Network, spin: torch.Tensor, shape: tuple[int, int], seed: int = 0) -> dict[str, float]:

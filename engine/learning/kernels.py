@@ -54,8 +54,29 @@ def electronic_basis(
     short: float, frequencies: Sequence[float], broadenings: Sequence[float],
 ) -> np.ndarray:  # fmt: skip
     """Basis functions on the orbits within ``radius``: (functions, orbits), value at one vector of each orbit."""
+    potentials = [chemical_potential]
+    return moving_basis(lattice, hopping, potentials, temperature, radius, short, frequencies, broadenings)[0]
+
+
+def moving_basis(
+    lattice: Lattice, hopping: Mapping[int, float], chemical_potentials: Sequence[float], temperature: float,
+    radius: float, short: float, frequencies: Sequence[float], broadenings: Sequence[float],
+) -> np.ndarray:  # fmt: skip
+    """The same functions at several chemical potentials, (potentials, functions, orbits): each function of this basis moves
+    smoothly with the Fermi surface; orthonormal on the average over them."""
+    electrons = [(lattice, hopping, mu, temperature) for mu in chemical_potentials]
+    found = np.stack([_functions(*some, radius, short, frequencies, broadenings) for some in electrons], 1)
+    sizes = np.array([len(star) for star in orbits(lattice.kind, radius)])
+    joint = _orthonormal(found.reshape(len(found), -1), np.tile(sizes, len(electrons)) / len(electrons))
+    return joint.reshape(found.shape).swapaxes(0, 1)
+
+
+def _functions(
+    lattice: Lattice, hopping: Mapping[int, float], chemical_potential: float, temperature: float, radius: float,
+    short: float, frequencies: Sequence[float], broadenings: Sequence[float],
+) -> np.ndarray:  # fmt: skip
+    """As they are in the list above, (functions, orbits)."""
     stars = orbits(lattice.kind, radius)
-    sizes = np.array([len(star) for star in stars])
     distance = np.array([np.linalg.norm(star[0] @ lattice.primitive_vectors) for star in stars])
     first = np.array([star[0] for star in stars])
     rows = [np.eye(len(stars))[o] for o in range(1, len(stars)) if distance[o] <= short + 1e-6]
@@ -68,7 +89,13 @@ def electronic_basis(
     basis = np.array(rows)
     basis[:, 0] = 0.0  # R = 0 couples a spin to itself
     edge = 0.5 * (1 + np.cos(np.pi * np.clip((distance / radius - 0.75) / 0.25, 0, 1)))
-    return _orthonormal(basis * edge, sizes)
+    return basis * edge
+
+
+def free_energy(lattice: Lattice, hopping: Mapping[int, float], chemical_potential: float, temperature: float) -> float:
+    """Omega per site of free electrons of both spins, -2 T mean_k ln(1 + exp((mu - e_k) / T))."""
+    x = (chemical_potential - _dispersion(lattice, hopping)) / temperature
+    return float(-2 * temperature * np.logaddexp(0, x).mean())
 
 
 def _orthonormal(basis: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from engine.learning.dataset import Records
 
 LATTICES = {"square": square, "triangular": triangular}
+ROUNDING = 1e-9  # electrons so little outside the range are in it
+
+
+class ElectronSetting(NamedTuple):
+    """What can be set of the electrons of one system: mu, in t1, and J."""
+
+    chemical_potential: float
+    coupling: float
+
+    def __str__(self) -> str:
+        return f"mu = {self.chemical_potential:g}, J = {self.coupling:g}"
 
 
 class Network(torch.nn.Module, ABC):
@@ -26,7 +37,8 @@ class Network(torch.nn.Module, ABC):
 
     ``conservative``: True where the output is an energy. ``configuration`` is what the constructor was given, plain
     JSON: ``NETWORKS[name](**configuration)`` with the state dict rebuilds the network. Tables that depend on the shape of
-    the lattice are made once per shape and are not part of the state dict. ``lattices``: the kinds it can learn.
+    the lattice are made once per shape and are not part of the state dict. ``lattices``: the kinds it can learn. ``ranges``:
+    {name: (lowest, highest)} of the fields of ElectronSetting where it is adjustable, else {}.
     """
 
     conservative: bool = True
@@ -42,6 +54,30 @@ class Network(torch.nn.Module, ABC):
     @abstractmethod
     def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Energy (B,) of a conservative network, else torque (B, N, 3); sites in the order n1 * L2 + n2."""
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        return {}
+
+    def check(self, electrons: ElectronSetting | None) -> None:
+        """Raises ValueError for electrons that the network does not know; None are those it was trained for."""
+        if electrons is None:
+            return
+        if not self.ranges:
+            raise ValueError(
+                f"this network knows one chemical potential and coupling only, it was asked for {electrons}"
+            )
+        for name, value in electrons._asdict().items():
+            low, high = self.ranges[name]
+            if not low - ROUNDING <= value <= high + ROUNDING:
+                raise ValueError(
+                    f"this network knows a {name.replace('_', ' ')} from {low:g} to {high:g}, it was asked for {value:g}"
+                )
+
+    def at(self, electrons: ElectronSetting | None) -> Network:
+        """The network for these electrons, see :meth:`check`; only adjustable ones become another by that."""
+        self.check(electrons)
+        return self
 
     def evaluated(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Field -dE/dS (B, N, 3) and energy (B,) of a conservative network, by autograd; a network that knows a faster

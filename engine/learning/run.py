@@ -30,7 +30,7 @@ import torch
 from safetensors.torch import save
 
 from engine.learning.dataset import Records
-from engine.learning.network import Network, field_and_energy, transverse, transverse_rms
+from engine.learning.network import ElectronSetting, Network, field_and_energy, transverse, transverse_rms
 from engine.learning.weights import publish, read_arrays
 from engine.state import found_device
 
@@ -98,27 +98,36 @@ def history(path: Path) -> list[list[float]]:
 
 
 class Loss:
-    """The loss of a batch, with the scales of the training data."""
+    """The loss of a batch, with the scales of the training data of the same electrons."""
 
     def __init__(self, groups: Sequence[Records], options: TrainingOptions) -> None:
         self.options = options
-        self.rms = max(transverse_rms(groups), 1e-12)
-        per_site = torch.cat([group.energy / group.spin.shape[1] for group in groups])
-        self.energy_scale = max(float(per_site.std(correction=0)), 1e-12)
+        alike: dict[ElectronSetting | None, list[Records]] = {}
+        for group in groups:
+            alike.setdefault(group.electrons, []).append(group)
+        self.scales = {electrons: _scales(some) for electrons, some in alike.items()}
 
     def __call__(
-        self, network: Network, spin: torch.Tensor, force: torch.Tensor, energy: torch.Tensor, shape: tuple[int, int]
-    ) -> torch.Tensor:
+        self, network: Network, spin: torch.Tensor, force: torch.Tensor, energy: torch.Tensor, shape: tuple[int, int],
+        electrons: ElectronSetting | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        network, (rms, energy_scale) = network.at(electrons), self.scales[electrons]
         if not network.conservative:
             torque = torch.linalg.cross(spin, force)
-            floored = torch.linalg.vector_norm(torque, dim=-1) + TORQUE_FLOOR * self.rms
+            floored = torch.linalg.vector_norm(torque, dim=-1) + TORQUE_FLOOR * rms
             return ((network(spin, shape) - torque).abs().sum(-1) / floored).mean()
         field, learned = field_and_energy(network, spin, shape, differentiable=True)
         assert learned is not None
         error = field - force
-        wrong = (error if self.options.full_field else transverse(error, spin)).square().sum(-1).mean() / self.rms**2
-        energy_error = (learned - energy) / (spin.shape[1] * self.energy_scale)
+        wrong = (error if self.options.full_field else transverse(error, spin)).square().sum(-1).mean() / rms**2
+        energy_error = (learned - energy) / (spin.shape[1] * energy_scale)
         return wrong + self.options.energy_weight * energy_error.square().mean()
+
+
+def _scales(groups: Sequence[Records]) -> tuple[float, float]:
+    """rms and energy_scale."""
+    per_site = torch.cat([group.energy / group.spin.shape[1] for group in groups])
+    return max(transverse_rms(groups), 1e-12), max(float(per_site.std(correction=0)), 1e-12)
 
 
 class TrainingRun:
@@ -168,7 +177,7 @@ class TrainingRun:
             options.final_rate + (1 - options.final_rate) * cosine
         )  # fmt: skip
         self.optimizer.zero_grad(set_to_none=True)
-        value = loss(self.network, spin, force, energy, group.shape)
+        value = loss(self.network, spin, force, energy, group.shape, group.electrons)
         value.backward()
         size = torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
         if not math.isfinite(float(value.detach()) + float(size)):

@@ -9,6 +9,7 @@ Which block has which kind and shape follows from the wanted mix alone, so that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 from engine.dynamics import SemiImplicitLLG
 from engine.forces import ClassicalForce, ForceProvider, SumForce
 from engine.lattice import Lattice
+from engine.learning.network import ElectronSetting
 from engine.models import Zeeman
 from engine.noise import Noise
 from engine.state import SpinState
@@ -36,7 +38,7 @@ class Source:
     """A system to be learned. ``exact``: lattice -> the force that labels; ``rough``: a cheaper one that moves quenches.
 
     ``random`` is the texture of random spins; dynamics uses ``time_step``, fields up to ``field_scale`` along z and
-    temperatures up to a quarter of ``temperature_scale``.
+    temperatures up to a quarter of ``temperature_scale``. ``at``: the same system with other electrons.
     """
 
     lattice: Callable[[Shape], Lattice]
@@ -46,15 +48,17 @@ class Source:
     time_step: float
     field_scale: float
     temperature_scale: float
+    at: Callable[[ElectronSetting], Source] | None = None
 
 
 @dataclass(frozen=True)
 class Block:
-    """What is drawn as one piece: its number, kind and shape of the lattice."""
+    """What is drawn as one piece: its number, kind and shape of the lattice, and its electrons (None: the system's)."""
 
     number: int
     kind: str
     shape: Shape
+    electrons: ElectronSetting | None = None
 
     @property
     def records(self) -> int:
@@ -69,8 +73,11 @@ class Configuration:
     origin: dict[str, Any]
 
 
-def plan(mix: Mapping[str, float], shapes: Sequence[Shape], count: int) -> Iterator[Block]:
+def plan(
+    mix: Mapping[str, float], shapes: Sequence[Shape], count: int, electrons: Sequence[ElectronSetting] = ()
+) -> Iterator[Block]:
     """Blocks with at least ``count`` records in all; every prefix of the list has the wanted mix as nearly as can be.
+    Each kind takes shapes and ``electrons`` in turns, in time every shape with all electrons.
 
     Raises ValueError for unknown kinds, negative or vanishing shares, no shapes, count < 1.
     """
@@ -84,11 +91,20 @@ def plan(mix: Mapping[str, float], shapes: Sequence[Shape], count: int) -> Itera
     number = 0
     while sum(done.values()) < count:
         kind = max(share, key=lambda k: share[k] * (sum(done.values()) + 1) - done[k])
-        block = Block(number, kind, shapes[turns[kind] % len(shapes)])
+        setting = _in_turn(electrons, len(shapes), turns[kind])
+        block = Block(number, kind, shapes[turns[kind] % len(shapes)], setting)
         done[kind] += block.records
         turns[kind] += 1
         number += 1
         yield block
+
+
+def _in_turn(electrons: Sequence[ElectronSetting], shapes: int, turn: int) -> ElectronSetting | None:
+    """The setting of this turn; where both numbers have a common divisor, a round of both is followed by a shifted one."""
+    if not electrons:
+        return None
+    shift = turn // math.lcm(shapes, len(electrons)) % math.gcd(shapes, len(electrons))
+    return electrons[(turn + shift) % len(electrons)]
 
 
 def configurations(source: Source, block: Block, seed: int) -> list[Configuration]:

@@ -45,11 +45,11 @@ def load(paths: Sequence[Path | str]) -> tuple[list[Records], list[dict[str, Any
 
 
 def joined(groups: Sequence[Records]) -> list[Records]:
-    """The same records with one group per shape."""
-    by_shape: dict[tuple[int, int], list[Records]] = {}
+    """The same records with one group per shape and setting of the electrons."""
+    alike: dict[Any, list[Records]] = {}
     for group in groups:
-        by_shape.setdefault(group.shape, []).append(group)
-    return [_joined(some) for some in by_shape.values()]
+        alike.setdefault((group.shape, group.electrons), []).append(group)
+    return [_joined(some) for some in alike.values()]
 
 
 def split(groups: Sequence[Records]) -> tuple[list[Records], list[Records]]:
@@ -156,9 +156,10 @@ def epsilon(network: Network, groups: Sequence[Records]) -> float:
     """rms(transverse learned - exact) / rms(transverse exact) over all sites of these records."""
     wrong, all_of_it = 0.0, 0.0
     for group in groups:
+        here = network.at(group.electrons)
         for spin, force in zip(group.spin.split(8), group.force.split(8), strict=True):
             exact = transverse(force, spin)
-            learned = transverse(field_and_energy(network, spin, group.shape)[0].detach(), spin)
+            learned = transverse(field_and_energy(here, spin, group.shape)[0].detach(), spin)
             wrong += float((learned - exact).square().sum())
             all_of_it += float(exact.square().sum())
     return math.sqrt(wrong / all_of_it)
@@ -181,8 +182,9 @@ def _is_validation(block: torch.Tensor) -> torch.Tensor:
 
 def _joined(groups: Sequence[Records]) -> Records:
     names = ("spin", "force", "energy", "kind", "block")
-    parts = {name: torch.cat([getattr(group, name) for group in groups]) for name in names}
-    return Records(groups[0].shape, **parts, origin=[text for group in groups for text in group.origin])
+    parts: dict[str, Any] = {name: torch.cat([getattr(group, name) for group in groups]) for name in names}
+    origin = [text for group in groups for text in group.origin]
+    return dataclasses.replace(groups[0], **parts, origin=origin)
 
 
 def _moved(group: Records, device: torch.device) -> Records:

@@ -11,7 +11,7 @@ from spinviz.commands.learning_arguments import force
 
 SETTINGS = (
     "force", "field", "temperature", "electron_temperature", "damping", "time_step", "texture", "twists", "moments",
-    "probes", "chemical_potential", "filling", "device", "dtype",
+    "probes", "chemical_potential", "filling", "coupling", "device", "dtype",
 )  # fmt: skip
 MOST_WORKERS = 1024
 
@@ -35,7 +35,8 @@ def add_ensemble(commands: Any, count: Any, vector: Any, mesh: Any, names: Any, 
     parser.add_argument("--size", type=count, help="linear size L (number of sites for random sites)")
     parser.add_argument("--force", type=force, metavar="NAME")
     parser.add_argument("--field", type=vector, metavar="X,Y,Z", help="magnetic field, in t1")
-    for name in ("temperature", "electron-temperature", "damping", "time-step", "chemical-potential", "filling"):
+    for name in ("temperature", "electron-temperature", "damping", "time-step", "chemical-potential", "filling",
+                 "coupling"):  # fmt: skip
         parser.add_argument(f"--{name}", type=float, metavar="X")
     parser.add_argument("--texture", metavar="NAME", help="initial spins")
     parser.add_argument("--twists", type=mesh, metavar="K1,K2", help="mesh of boundary twists")

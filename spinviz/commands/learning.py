@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import sys
@@ -24,14 +25,14 @@ from engine.learning.active import rounds as active_rounds
 from engine.learning.dataset import Records
 from engine.learning.evaluate import compare, random_spins, receptive_field, report, speed, symmetry_errors
 from engine.learning.force import LearnedForce
-from engine.learning.network import LATTICES, Network
+from engine.learning.network import LATTICES, ElectronSetting, Network
 from engine.learning.run import TrainingOptions, history
 from engine.learning.sampling import Shape, plan
 from engine.learning.train import initial_network, joined, load, split
 from engine.learning.train import train as training
 from engine.learning.trajectories import energy_drift, same_starts
 from engine.learning.weights import ENDING, find, network_name, read_network, save_network
-from engine.presets import PRESETS
+from engine.presets import PRESETS, system
 from spinviz.commands.headless import asked_to_stop
 from spinviz.commands.learning_plots import evaluation_plots, sparkline, training_curve
 
@@ -53,6 +54,9 @@ def dataset(arguments: Namespace) -> int:
         "preset": arguments.preset, "size": [list(shape) for shape in shapes], "mix": mix, "twists": list(twists),
         "seed": arguments.seed,
     }  # fmt: skip
+    electrons = _electrons(arguments)
+    if electrons:
+        settings["electrons"] = [setting._asdict() for setting in electrons]
     path, seed = Path(arguments.out), arguments.seed
     if arguments.networks:
         names = [Path(name).name if name.endswith(ENDING) else name for name in arguments.networks]  # no folders
@@ -62,7 +66,7 @@ def dataset(arguments: Namespace) -> int:
             what, networks, shapes, arguments.count, arguments.candidates, seed, path, settings
         )
     else:
-        blocks = plan(mix, shapes, arguments.count)
+        blocks = plan(mix, shapes, arguments.count, electrons)
         written = data.label(what, blocks, seed, path, settings)
     done = 0
     with asked_to_stop() as asked, tqdm(total=arguments.count, desc="label", unit="record", file=sys.stderr) as bar:
@@ -177,12 +181,13 @@ def evaluate(arguments: Namespace) -> int:
     regular = network.kind in LATTICES
     shapes = [shape if regular else (shape[0], 0) for shape in arguments.size or _usual_shapes(network)]
     tried = (12, 12) if regular else shapes[0]
+    own = _of_preset(network, str(card.get("preset")))
     spin = random_spins(2, network.lattice(tried).sites, 0)
     facts = {
         "network": str(arguments.network), "card": {k: card.get(k) for k in ("network", "preset", "electrons")},
-        "data": what, **report(compared), "symmetry_errors": symmetry_errors(network, spin, tried),
-        "receptive_field": receptive_field(network, RECEPTIVE_SHAPE if regular else tried),
-        "evaluations_per_second": _speed(network, shapes),
+        "data": what, **report(compared), "symmetry_errors": symmetry_errors(own, spin, tried),
+        "receptive_field": receptive_field(own, RECEPTIVE_SHAPE if regular else tried),
+        "evaluations_per_second": _speed(own, shapes),
     }  # fmt: skip
     if arguments.dynamics:
         facts["dynamics"] = _dynamics(network, card, arguments.dynamics)
@@ -220,9 +225,27 @@ def _plan(arguments: Namespace) -> tuple[tuple[Shape, ...], tuple[int, int], dic
     return shapes, arguments.twists or (1, 1), arguments.mix or RANDOM_MIX
 
 
+def _electrons(arguments: Namespace) -> tuple[ElectronSetting, ...]:
+    """All combinations of the swept values; () without --sweep. Raises ValueError for what cannot vary."""
+    from spinviz.ensemble import parse_sweep  # here: what spreads ensembles takes a second to load
+
+    swept = dict(map(parse_sweep, arguments.sweep))
+    if not swept:
+        return ()
+    if len(swept) < len(arguments.sweep) or not set(swept) <= set(ElectronSetting._fields) or arguments.networks:
+        raise ValueError(
+            f"--sweep takes {' and '.join(ElectronSetting._fields)}, each once and without --from, got "
+            f"{', '.join(arguments.sweep)}"
+        )
+    usual = system(arguments.preset)
+    axes = [swept.get(name, (getattr(usual, name),)) for name in ElectronSetting._fields]
+    return tuple(ElectronSetting(*values) for values in itertools.product(*axes))
+
+
 def _dynamics(network: Network, card: Mapping[str, Any], starts: int) -> dict[str, Any]:
     """Energy drift, and quenches from the same spins on 12 x 12 by the network and by exact diagonalization."""
     what = source(str(card["preset"]), DYNAMICS_TWISTS, DYNAMICS_SHAPE)
+    network = _of_preset(network, str(card["preset"]))
     lattice, force = what.lattice(DYNAMICS_SHAPE), LearnedForce(network, card, DYNAMICS_SHAPE)
     dynamics = SemiImplicitLLG(damping=1.0, time_step=what.time_step)
     compared = same_starts(force, what.exact(lattice), lattice, DYNAMICS_STEPS, starts, dynamics)
@@ -267,13 +290,15 @@ def _card(
     command = " ".join(["spinviz", *sys.argv[1:]]) if "spinviz" in Path(sys.argv[0]).name else ""
     said = {key: value for key, value in vars(arguments).items() if value not in (None, [], False)}
     files = [*arguments.data, *([LABELS] if arguments.active else [])]
+    own = _of_preset(network.requires_grad_(False), arguments.preset)
     return {
         "preset": arguments.preset, "electrons": electrons_of(arguments.preset),
+        **({"ranges": {key: list(ends) for key, ends in network.ranges.items()}} if network.ranges else {}),
         "data": [{"file": Path(name).name, "settings": s} for name, s in zip(files, settings, strict=True)],
         "records": {"training": sum(map(len, seen)), "validation": sum(map(len, unseen))},
         "command": command, "arguments": said, "training": dataclasses.asdict(options),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "errors": report(compare(network, unseen)), "evaluations_per_second": _speed(network, _usual_shapes(network)),
+        "errors": report(compare(network, unseen)), "evaluations_per_second": _speed(own, _usual_shapes(network)),
         "limits": "Errors are of validation records drawn like the training data, on lattices of these shapes; other "
         "states, other electrons and temperatures of the electrons are not covered.",
     }  # fmt: skip
@@ -297,6 +322,15 @@ def _speed(network: Network, shapes: Sequence[Shape]) -> dict[str, Any]:
 
 def _usual_shapes(network: Network) -> tuple[Shape, ...]:
     return CARD_SPEED if network.kind in LATTICES else CARD_SPEED_SITES
+
+
+def _of_preset(network: Network, preset: str) -> Network:
+    """An adjustable network at the preset's electrons; any other as it is."""
+    if not network.ranges:
+        return network
+    chosen = system(preset)
+    assert chosen.chemical_potential is not None
+    return network.at(ElectronSetting(chosen.chemical_potential, chosen.coupling))
 
 
 def _mean_chemical_potential(paths: Sequence[str]) -> float:

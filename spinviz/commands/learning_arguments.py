@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-NETWORKS = ("ecnn", "cnn", "bp", "rings", "poles", "messages", "moments", "acsf", "medium")
+NETWORKS = ("ecnn", "cnn", "bp", "rings", "adjustable", "poles", "messages", "moments", "acsf", "medium")
 FORCES = ("ed", "poles", "kpm", "classical")
 WEIGHTS = Path(__file__).resolve().parents[2] / "assets" / "weights"
 
@@ -111,6 +111,9 @@ def add_dataset(commands: Any) -> None:
     dataset.add_argument("--mix", type=mix, metavar="KIND=SHARE,..",
                          help="random=0.4,quench=0.3,texture=0.3; late: ends of long quenches; of random sites: "
                          "random=0.4,quench=0.6")  # fmt: skip
+    dataset.add_argument("--sweep", action="append", default=[], metavar="NAME=FIRST:LAST:SPACING|NAME=A,B,..",
+                         help="other electrons, in turns: chemical_potential, coupling or both; for networks that know "
+                         "them all")  # fmt: skip
     dataset.add_argument("--count", type=count, default=1000, metavar="N", help="records wanted (1000)")
     dataset.add_argument("--seed", type=whole, default=0)
     dataset.add_argument("--out", required=True, metavar="DATA.h5")

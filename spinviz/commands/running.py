@@ -35,11 +35,12 @@ from spinviz.movie import MovieWriter
 
 PRESET_SETTINGS = (
     "force", "field", "temperature", "electron_temperature", "damping", "time_step", "seed", "replicas", "texture",
-    "twists", "moments", "probes", "chemical_potential", "filling", "device", "dtype",
+    "twists", "moments", "probes", "chemical_potential", "filling", "coupling", "device", "dtype",
 )  # fmt: skip
 SAMPLING = ("moments", "probes")
 USELESS = {"ed": SAMPLING, "poles": SAMPLING,
-           "classical": (*SAMPLING, "twists", "filling", "chemical_potential", "electron_temperature")}  # fmt: skip
+           "classical": (*SAMPLING, "twists", "filling", "chemical_potential", "coupling",
+                         "electron_temperature")}  # fmt: skip
 OF_NETWORKS = (*SAMPLING, "twists")
 DEFAULT_OBSERVABLES = ("energy", "magnetization")
 PACKAGES = ("spinviz", "torch", "numpy", "h5py", "panel", "bokeh", "av")

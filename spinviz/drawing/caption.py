@@ -1,9 +1,9 @@
 """The line below a picture: preset, force and parameters of a run, at the beginning or at each frame.
 
 H is the field (t1), T and Tₑ are the temperatures of the spins' bath and of the electrons (t1), α is the damping, Δt the
-time step (hbar/t1), μ the chemical potential (t1), n the filling per spin-orbital. A pulse is told while it acts: ΔT is
-the excess temperature of the bath, ΔH the additional field, on so many sites. So are pinned sites while they are, and what
-was done to the spins by hand since the frame before. The settings of a run do not tell its first pins.
+time step (hbar/t1), μ the chemical potential (t1), n the filling per spin-orbital, J the coupling (t1). A pulse is told
+while it acts: ΔT is the excess temperature of the bath, ΔH the additional field, on so many sites. So are pinned sites while
+they are, and what was done to the spins by hand since the frame before. The settings of a run do not tell its first pins.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.frame import Frame
 
 SYMBOLS = {
     "temperature": "T", "electron_temperature": "Tₑ", "damping": "α", "time_step": "Δt", "chemical_potential": "μ",
-    "filling": "n",
+    "filling": "n", "coupling": "J",
 }  # fmt: skip
 
 GAP = "   "  # between two words of a caption
@@ -78,6 +78,7 @@ def _begun_with(settings: Mapping[str, Any]) -> dict[str, Any]:
     ensemble = _fields(parts, "Ensemble")
     found = {name: dynamics.get(name) for name in ("temperature", "damping", "time_step")}
     found |= {name: ensemble.get(name) for name in ("chemical_potential", "filling")}
+    found["coupling"] = {**_fields(parts, "SDModel"), **_fields(parts, "LearnedModel")}.get("coupling")
     found |= {"electron_temperature": ensemble.get("temperature"), "force": settings.get("force")}
     found["field"] = _fields(parts, "Zeeman").get("field", {}).get("tuple")
     return {name: value for name, value in found.items() if value is not None}

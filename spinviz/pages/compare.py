@@ -33,7 +33,7 @@ from spinviz.widgets.panels import CARD
 
 NAMES = ("A", "B")
 COMMON = ("preset", "size", "texture", "seed")
-OWN = ("force", "field_z", "temperature", "damping", "chemical_potential", "filling")
+OWN = ("force", "field_z", "temperature", "damping", "chemical_potential", "filling", "coupling")
 POINTS = 2000
 EVERY_POLLS = 15  # read-outs come some four times a second
 LARGEST = 128  # linear size: two runs share the processors
@@ -74,9 +74,10 @@ class Run:
             self.controls.adopt(status.settings, lambda path: value_at(simulation, path))
         finally:
             self.quiet = False
-        electronic = self.controls.electronic and not self.controls.learned
-        self.widgets["chemical_potential"].visible = electronic and not self.controls.fixed_filling
-        self.widgets["filling"].visible = electronic and self.controls.fixed_filling
+        settable = self.controls.settable
+        self.widgets["chemical_potential"].visible = settable and not self.controls.fixed_filling
+        self.widgets["filling"].visible = settable and self.controls.fixed_filling
+        self.widgets["coupling"].visible = settable
 
 
 class ComparePage:

@@ -29,7 +29,7 @@ CURVES = {
 }
 LARGEST_SURVEY = 2_000_000  # spins that are read at once for the curves of a whole run; some 0.3 s
 FLAGS = ("force", "field", "temperature", "electron_temperature", "damping", "time_step", "seed", "texture", "twists",
-         "moments", "probes", "chemical_potential", "filling")  # fmt: skip
+         "moments", "probes", "chemical_potential", "filling", "coupling")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

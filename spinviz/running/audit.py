@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine import PRESETS, ElectronicForce, Simulation, SpinState, SumForce, preset
+from engine import PRESETS, Simulation, SpinState, SumForce, preset
 from engine.lattice import Lattice
 from engine.presets import FORCES
 from spinviz.running.worker import sentence
@@ -72,11 +72,11 @@ def audited(simulation: Simulation) -> Audit:
     size = simulation.settings["size"] if whole else PATCH
     mesh = (max(1, round(EXTENT / size)),) * 2 if lattice.is_regular else (1, 1)
     electrons = electrons_of(simulation)
-    kept = {key: simulation.settings[key] for key in ("coupling", "exchange") if key in simulation.settings}
+    kept = {key: simulation.settings[key] for key in ("exchange",) if key in simulation.settings}
     exact = without_field(preset(name, size, force="ed", twists=mesh, **kept, **electrons))
     force = simulation.settings.get("force", PRESETS[name].force)
-    own = {} if force in FORCES else dict.fromkeys(electrons)
-    running = simulation if whole else preset(name, size, force=force, **kept, **(own or electrons))
+    own = electrons if force in FORCES else electrons | {"electron_temperature": None}  # a network has its own
+    running = simulation if whole else preset(name, size, force=force, **kept, **own)
     part = SpinState(state.spin[:1, torch.as_tensor(sites)].clone())
     true, used = exact(part), without_field(running)(part)
     spin = part.spin[0].numpy()
@@ -98,15 +98,18 @@ def lattice_size(lattice: Lattice) -> str:
 
 
 def electrons_of(simulation: Simulation) -> dict[str, Any]:
-    """Electrons of the exact force: the run's own; those of the preset where a network or a stand-in runs."""
-    term = simulation.force.terms.get("electrons")  # type: ignore[attr-defined]
-    source: Any = term.ensemble if isinstance(term, ElectronicForce) else None
-    system = PRESETS[simulation.settings["preset"]]
-    if source is None:
+    """Electrons of the exact force: the run's own; those of the preset where a stand-in runs, or a network that knows no
+    others."""
+    term: Any = simulation.force.terms.get("electrons")  # type: ignore[attr-defined]
+    system: Any = PRESETS[simulation.settings["preset"]]
+    ensemble = getattr(term, "ensemble", None)
+    if ensemble is None:
         temperature, mu, filling = system.electron_temperature, system.chemical_potential, system.filling
+        coupling = simulation.settings.get("coupling", system.coupling)
     else:
-        temperature, mu, filling = source.temperature, source.chemical_potential, source.filling
-    return {"electron_temperature": temperature, "chemical_potential": mu, "filling": filling}
+        temperature, mu, filling = ensemble.temperature, ensemble.chemical_potential, ensemble.filling
+        coupling = term.model.coupling
+    return {"electron_temperature": temperature, "chemical_potential": mu, "filling": filling, "coupling": coupling}
 
 
 def without_field(simulation: Simulation) -> SumForce:

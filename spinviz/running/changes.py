@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from engine import ElectronicForce, Simulation, SpinState, SumForce, preset, suggest_time_step, updated
+from engine import LearnedForce, Simulation, SpinState, SumForce, preset, suggest_time_step, updated
 from engine.dynamics import FieldPulse, HeatedDynamics, Integrator, PinnedDynamics
 from engine.dynamics.pinned import ModifiedDynamics
 from engine.textures import random_spins
 from spinviz.serving.limits import check_size
 
 SEED_STRIDE = 7919
+ADJUSTABLE = ("force.electrons.ensemble.chemical_potential", "force.electrons.model.coupling")
 PULSE = "pulse"  # term of the force that lasts for some steps
 LARGEST_LIVE_MATRIX = 2 * 36**2  # of exact diagonalization; a step takes some 20 s
 
@@ -53,13 +54,15 @@ def with_values(present: Simulation, values: Mapping[str, Any]) -> Simulation:
 
 
 def has_path(present: Simulation, path: str) -> bool:
-    """False when the path leads through a term of the force that is absent, or into electrons that a network
-    stands for."""
+    """False when the path leads through a term of the force that is absent, or to electrons that a network knows only as
+    they are."""
     parts = path.split(".")
     if parts[0] != "force":
         return True
     term = getattr(present.force, "terms", {}).get(parts[1])
-    return isinstance(term, ElectronicForce) if parts[1] == "electrons" else term is not None
+    if parts[1] == "electrons" and isinstance(term, LearnedForce):
+        return term.electrons is not None and path in ADJUSTABLE
+    return term is not None
 
 
 def inner_path(present: Simulation, path: str) -> str:

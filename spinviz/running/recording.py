@@ -21,7 +21,7 @@ from spinviz.controls import CONTROLS, FIELD
 from spinviz.running.changes import acting_pulses, pinned_sites, value_at
 
 WANTED_RATE = 30.0
-NUMBERS = ("temperature", "electron_temperature", "damping", "time_step", "chemical_potential", "filling")
+NUMBERS = ("temperature", "electron_temperature", "damping", "time_step", "chemical_potential", "filling", "coupling")
 
 
 class Recording:

@@ -19,7 +19,7 @@ VERSION = 1
 SMALLEST = 4
 VIEWS = ("chirality", "disagreement", "domains", "audit", "charge")
 THEMES = ("light", "dark")
-NUMBERS = ("temperature", "electron_temperature", "damping", "time_step", "chemical_potential", "filling")
+NUMBERS = ("temperature", "electron_temperature", "damping", "time_step", "chemical_potential", "filling", "coupling")
 PAGE_ONLY = ("speed", "view", "theme")  # not of the simulation
 LONGEST = 60  # characters of a value that a warning repeats
 

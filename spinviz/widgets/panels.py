@@ -14,7 +14,7 @@ import panel_material_ui as pmui
 from engine.frame import Frame
 from engine.lattice import Lattice
 from engine.presets import Preset
-from spinviz.controls import CONTROLS, LEARNED, Controls
+from spinviz.controls import ADJUSTABLE, CONTROLS, ELECTRONIC, LEARNED, Controls
 from spinviz.running.audit import Audit
 from spinviz.running.recording import Recording
 from spinviz.running.status import Status
@@ -79,7 +79,7 @@ class Sidebar:
             *(self.widgets[name] for name in ("texture", "seed")), *self.doing,
             heading("Field"), *(self.widgets[name] for name in ("field_z", "field_x", "field_y")),
             heading("Temperature"), *(self.widgets[name] for name in ("temperature", "linked", "electron_temperature")),
-            self.electrons, self.learned, *(self.widgets[name] for name in ("chemical_potential", "filling")),
+            self.electrons, self.learned, *(self.widgets[name] for name in ELECTRONIC),
             heading("Dynamics"), *(self.widgets[name] for name in ("damping", "time_step")), self.suggest,
             self.widgets["speed"],
             heading("Recording"), self.record, self.recorded, self.taking,
@@ -89,15 +89,18 @@ class Sidebar:
         """Show only the controls that act on the present system."""
         controls = self.controls
         self.widgets["electron_temperature"].disabled = controls.linked or controls.learned
-        for name in ("linked", "electron_temperature", "chemical_potential", "filling"):
-            self.widgets[name].description = LEARNED if controls.learned else controls.param[name].doc
-        for name in ("linked", "chemical_potential", "filling"):
-            self.widgets[name].disabled = controls.learned
-        self.learned.object = LEARNED if controls.learned else ""
+        said = ADJUSTABLE if controls.ranges else LEARNED
+        for name in ("linked", "electron_temperature", *ELECTRONIC):
+            self.widgets[name].description = said if controls.learned else controls.param[name].doc
+        self.widgets["linked"].disabled = controls.learned
+        for name in ELECTRONIC:
+            self.widgets[name].disabled = not controls.settable
+        self.learned.object = said if controls.learned else ""
         self.electrons.visible = controls.electronic
         self.widgets["linked"].visible = self.widgets["electron_temperature"].visible = controls.electronic
         self.widgets["chemical_potential"].visible = controls.electronic and not controls.fixed_filling
         self.widgets["filling"].visible = controls.electronic and controls.fixed_filling
+        self.widgets["coupling"].visible = controls.electronic
 
     def follow(self, status: Status) -> None:
         """Buttons and texts for this status."""

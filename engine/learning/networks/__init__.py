@@ -2,6 +2,7 @@
 
 from engine.learning.network import Network
 from engine.learning.networks.acsf import ACSF
+from engine.learning.networks.adjustable import AdjustableRings
 from engine.learning.networks.bp import BP
 from engine.learning.networks.cnn import CNN
 from engine.learning.networks.ecnn import ECNN
@@ -16,6 +17,7 @@ NETWORKS: dict[str, type[Network]] = {
     "cnn": CNN,
     "bp": BP,
     "rings": RingNetwork,
+    "adjustable": AdjustableRings,
     "messages": MessageNetwork,
     "moments": MomentNetwork,
     "poles": FewPoles,

@@ -117,9 +117,19 @@ class RingNetwork(Network):
 
     def initialise(self, groups: Sequence[Records]) -> None:
         """Kernels, scale, offset, and the least-squares fit of K and the weights of the rings to transverse forces and
-        energies. The energies follow from the fields: K is of second degree in the spins, rings are of fourth."""
+        energies."""
         self.prepare()
         super().initialise(groups)
+        fitted = least_squares(*self.normal_equations(groups, FIT_RECORDS))
+        far = len(self.bilinear)
+        with torch.no_grad():
+            self.bilinear.copy_(fitted[:far])
+            self.weights.copy_(fitted[far:-1].view_as(self.weights))
+            self.offset += float(fitted[-1]) * self.scale
+
+    def normal_equations(self, groups: Sequence[Records], records: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of the coefficients of all functions of K, the weights of the rings and a constant energy per site, from so many
+        of these records. The energies follow from the fields: K is of second degree in the spins, rings are of fourth."""
         far, count = len(self.bilinear), len(self.bilinear) + self.weights.numel()
         degree = torch.tensor([2.0] * far + [4.0] * (count - far), dtype=torch.float64)[:, None]
         normal, right = (
@@ -128,7 +138,7 @@ class RingNetwork(Network):
         )
         with torch.no_grad():
             for group in groups:
-                few = max(1, round(len(group) * FIT_RECORDS / max(FIT_RECORDS, sum(map(len, groups)))))
+                few = max(1, round(len(group) * records / max(records, sum(map(len, groups)))))
                 chosen = torch.arange(few) * len(group) // few
                 for number in chosen.tolist():
                     spin, force, energy = group.spin[number], group.force[number], group.energy[number]
@@ -142,13 +152,7 @@ class RingNetwork(Network):
                     wanted = torch.cat((transverse(force, spin).flatten().double(), apart)) / float(self.scale)
                     normal += rows @ rows.T
                     right += rows @ wanted
-        lengths = normal.diagonal().sqrt().clamp(min=1e-12)
-        normal = normal / lengths / lengths[:, None] + RIDGE * torch.eye(count + 1, dtype=torch.float64)
-        fitted = torch.linalg.solve(normal, right / lengths) / lengths
-        with torch.no_grad():
-            self.bilinear.copy_(fitted[:far])
-            self.weights.copy_(fitted[far:-1].view_as(self.weights))
-            self.offset += float(fitted[-1]) * self.scale
+        return normal, right
 
     def linear_fields(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         """Field of every function of K and of every group of rings for itself, (B, features, 3, N)."""
@@ -249,6 +253,13 @@ class RingNetwork(Network):
             with torch.inference_mode(False):
                 self._tables[key] = build(LATTICES[self.kind](*shape))
         return self._tables[key]
+
+
+def least_squares(normal: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Solution of these normal equations, with a small ridge."""
+    lengths = normal.diagonal().sqrt().clamp(min=1e-12)
+    ridge = RIDGE * torch.eye(len(normal), dtype=torch.float64)
+    return torch.linalg.solve(normal / lengths / lengths[:, None] + ridge, right / lengths) / lengths
 
 
 @lru_cache(maxsize=4)
