@@ -107,6 +107,8 @@ def network_configuration(
     made |= given
     if network == "poles":
         rest = made.pop("rest", {})
+        if rest.get("network") == "adjustable":
+            rest = {"hopping": hopping, "temperature": chosen.electron_temperature, "channels": [], **rest}
         if rest.get("network", "rings") == "rings":
             rest = {"network": "rings", **kernels, "channels": [], **rest}
             _check_kernels(name, rest)

@@ -92,12 +92,6 @@ def _functions(
     return basis * edge
 
 
-def free_energy(lattice: Lattice, hopping: Mapping[int, float], chemical_potential: float, temperature: float) -> float:
-    """Omega per site of free electrons of both spins, -2 T mean_k ln(1 + exp((mu - e_k) / T))."""
-    x = (chemical_potential - _dispersion(lattice, hopping)) / temperature
-    return float(-2 * temperature * np.logaddexp(0, x).mean())
-
-
 def _orthonormal(basis: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """As many functions with sum_R b b' = delta, most important first; those that add nothing are left at zero."""
     basis = basis / np.sqrt((basis**2 * sizes).sum(1, keepdims=True))

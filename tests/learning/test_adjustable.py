@@ -15,7 +15,7 @@ from engine.changes import with_changes
 from engine.learnable import electrons_of, source
 from engine.learning.dataset import Records, label, read
 from engine.learning.force import LearnedForce, load_force
-from engine.learning.kernels import electronic_basis, free_energy, moving_basis, propagators
+from engine.learning.kernels import electronic_basis, moving_basis, propagators
 from engine.learning.network import LATTICES, ElectronSetting, field_and_energy, transverse
 from engine.learning.networks.adjustable import AdjustableRings
 from engine.learning.networks.rings import RingNetwork
@@ -28,8 +28,9 @@ from tests.learning.own_networks import EXACT, generator, random_spins
 
 pytestmark = pytest.mark.usefixtures("coarse_momenta")
 HOPPING = {1: 1.0, 3: -0.85}
-SMALL: dict[str, Any] = {"hopping": HOPPING, "temperature": 0.3, "chemical_potential": [-3.8, -3.2], "coupling": [0.3, 0.7],
-                         "nodes": 8, "radius": 12.0, "short": 2.0, "channels": [[0.3, 2.0]], "fields": 3, "width": 8}  # fmt: skip
+SMALL: dict[str, Any] = {"hopping": HOPPING, "temperature": 0.3, "chemical_potential": [-3.8, -3.2],
+                         "coupling": [0.3, 0.7], "nodes": 8, "radius": 12.0, "short": 2.0,
+                         "channels": [[0.3, 2.0]], "fields": 3, "width": 8}  # fmt: skip
 SHAPE = (5, 6)
 SETTINGS = [ElectronSetting(mu, coupling) for mu in (-3.8, -3.6, -3.4, -3.2) for coupling in (0.3, 0.45, 0.6, 0.7)]
 BETWEEN = ElectronSetting(-3.47, 0.52)
@@ -46,7 +47,7 @@ def network() -> AdjustableRings:
             width = parameter.shape[-1] if parameter.ndim > 1 else 1
             parameter.copy_(torch.randn(parameter.shape, generator=weights, dtype=torch.float64) / math.sqrt(width))
         made.scale.fill_(0.7)
-        made.shift.copy_(torch.randn(made.shift.shape, generator=weights, dtype=torch.float64))
+        made.constant.copy_(torch.randn(made.constant.shape, generator=weights, dtype=torch.float64))
     return made.requires_grad_(False)
 
 
@@ -59,7 +60,8 @@ def file(network: AdjustableRings, tmp_path: Path) -> Path:
 
 
 def classical(setting: ElectronSetting, seed: int, shape: tuple[int, int] = SHAPE) -> Records:
-    """What spins with a nearest-neighbour exchange J^2 (1 + 0.4 x) would be, x = mu in units of its range."""
+    """What spins with a nearest-neighbour exchange J^2 (1 + 0.4 x) would be, x = mu in units of its range, and a constant
+    energy of mu alone."""
     x = (setting.chemical_potential + 3.5) / 0.3
     exchange = setting.coupling**2 * (1 + 0.4 * x)
     spin = random_spins(shape, 3, seed).float()
@@ -67,7 +69,7 @@ def classical(setting: ElectronSetting, seed: int, shape: tuple[int, int] = SHAP
     model = engine.ClassicalForce(engine.HeisenbergModel(lattice, {1: exchange}))
     response = model(engine.SpinState(spin))
     assert response.energy is not None
-    energy = response.energy + len(spin[0]) * free_energy(LATTICES["triangular"](12, 12), HOPPING, setting[0], 0.3)
+    energy = response.energy + spin.shape[1] * (x**4 - 2.0)
     number = torch.zeros(len(spin), dtype=torch.int64)
     return Records(shape, spin, response.force, energy, number, number, [""] * len(spin), setting)
 
@@ -87,17 +89,6 @@ def test_kernels_between_the_nodes_are_those_of_the_electrons_there(network: Adj
     lattice = LATTICES["triangular"](12, 12)
     found = propagators(lattice, HOPPING, BETWEEN.chemical_potential, 12.0, [0.3])
     assert np.abs(model.propagators.numpy() - found).max() < tolerances.INTERPOLATED * np.abs(found).max()
-    free = free_energy(lattice, HOPPING, BETWEEN.chemical_potential, 0.3)
-    own = (network.terms(BETWEEN) @ network.shift) * float(model.scale)
-    assert float(model.offset - own) == pytest.approx(free, rel=tolerances.INTERPOLATED)
-
-
-def test_the_free_energy_falls_by_the_number_of_electrons() -> None:
-    """dOmega/dmu = -N; an empty and a full band know it exactly."""
-    lattice, step = LATTICES["square"](12, 12), 1e-4
-    full = free_energy(lattice, {1: 1.0}, 9.0, 0.1) - free_energy(lattice, {1: 1.0}, 9.0 + step, 0.1)
-    assert full / step == pytest.approx(2.0, rel=tolerances.GRADIENT)
-    assert abs(free_energy(lattice, {1: 1.0}, -9.0, 0.1)) < tolerances.ROUNDING
 
 
 # Polynomials
@@ -202,7 +193,8 @@ def test_other_networks_know_one_setting_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"coupling": [0.7, 0.3]}, {"coupling": [0.0, 0.3]}, {"chemical_potential": -3.5}, {"local_degree": 4}, {"nodes": 1}]
+    "wrong", [{"coupling": [0.7, 0.3]}, {"coupling": [0.0, 0.3]}, {"chemical_potential": -3.5}, {"local_degree": 4},
+              {"nodes": 1}]
 )  # fmt: skip
 def test_senseless_ranges_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"range|positive"):

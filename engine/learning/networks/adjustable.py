@@ -2,12 +2,13 @@ r"""AdjustableRings: rings for a range of chemical potentials and couplings, so 
 
 At every (mu, J) it is a :class:`RingNetwork` whose parameters are polynomials of both,
 
-    p(mu, J) = sum_ij p_ij T_i(x) T_j(y),      i + j <= degree,      x, y = mu, J scaled to [-1, 1],
+    p(mu, J) = sum_ij p_ij T_i(x) T_j(y),      i + j <= degree, j <= 2,      x, y = mu, J^2 scaled to [-1, 1],
 
-(Chebyshev polynomials; p_ij is what is learned), whose kernels are those of electrons at this mu, interpolated between
-Chebyshev nodes, and whose energies are in units of J^2, the order of RKKY: what is left for the polynomials is smooth.
-Energies without spins are those of free electrons. :meth:`at` gives the network at one point of the range; there it costs
-what a RingNetwork costs, and has its symmetries.
+(Chebyshev polynomials; p_ij is what is learned; energies are even in J), whose kernels are those of electrons at this mu, interpolated between
+Chebyshev nodes, and whose energies are in units of J^2, the order of RKKY: what is left for the polynomials is smooth. (The
+constant energy per site is a polynomial of its own.) Data should have many chemical potentials: kernels move with mu, and
+what differs only between those of the data cannot be known. :meth:`at` gives the network at one point of the range; there
+it costs what a RingNetwork costs, and has its symmetries.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.learning.kernels import free_energy, moving_basis, propagators
+from engine.learning.kernels import moving_basis, propagators
 from engine.learning.network import LATTICES, ElectronSetting, Network, transverse_rms
 from engine.learning.networks.rings import BROADENINGS, FREQUENCIES, RingNetwork, least_squares
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from engine.learning.dataset import Records
 
 FIT_RECORDS = 40  # of every setting of the electrons decide the coefficients that training begins with
+RIDGE = 1e-9  # less than for one setting: functions that move with mu differ less
+LINEAR = ("bilinear", "weights")  # coefficients that the fit finds, by name
+ENERGY_DEGREE = 5  # of the constant energy: Omega of free electrons and what J^2 and J^4 add
 KEPT = 64  # networks at one chemical potential, with their tables
 
 
@@ -45,8 +49,7 @@ class AdjustableRings(Network):
 
     basis: torch.Tensor
     propagators: torch.Tensor
-    free: torch.Tensor
-    shift: torch.Tensor
+    constant: torch.Tensor
     scale: torch.Tensor
 
     def __init__(
@@ -70,18 +73,15 @@ class AdjustableRings(Network):
         shared = {key: value for key, value in model.configuration.items() if key != "chemical_potential"}
         super().__init__(**{**shared, **known}, nodes=nodes, degree=degree, local_degree=local_degree)
         self.low, self.high = (ElectronSetting(*ends) for ends in zip(*known.values(), strict=True))
-        self.powers = [(n - j, j) for n in range(degree + 1) for j in range(n + 1)]  # those of low degree first
-        few = sum(i + j <= local_degree for i, j in self.powers)
         self.names = {name: f"of_{name.replace('.', '_')}" for name, _ in model.named_parameters()}
         for name, parameter in model.named_parameters():
-            terms = len(self.powers) if name in ("bilinear", "weights") else few
-            stacked = torch.zeros(terms, *parameter.shape)
+            powers = _powers(degree if name in LINEAR else local_degree)
+            stacked = torch.zeros(len(powers), *parameter.shape)
             stacked[0] = parameter.detach()
             self.register_parameter(self.names[name], nn.Parameter(stacked))
         self.register_buffer("basis", torch.zeros(nodes, *model.basis.shape))
         self.register_buffer("propagators", torch.zeros(nodes, *model.propagators.shape))
-        self.register_buffer("free", torch.zeros(nodes, dtype=torch.float64))
-        self.register_buffer("shift", torch.zeros(len(self.powers), dtype=torch.float64))
+        self.register_buffer("constant", torch.zeros(len(_powers(ENERGY_DEGREE)), dtype=torch.float64))
         self.register_buffer("scale", torch.ones(()))
         self._models: dict[Any, RingNetwork] = {}
 
@@ -109,18 +109,16 @@ class AdjustableRings(Network):
         return self.at(None)(spin, shape)
 
     def prepare(self) -> None:
-        """Compute kernels, propagators and energies of free electrons at the nodes (a minute or two)."""
+        """Compute kernels and propagators at the nodes (a minute or two)."""
         c = self.configuration
         lattice, hopping = LATTICES[self.kind](12, 12), {int(s): t for s, t in c["hopping"]}
         nodes = self._nodes() * (self.high[0] - self.low[0]) / 2 + self.middle[0]
         kernels = (c["temperature"], c["radius"], c["short"], FREQUENCIES, BROADENINGS)
         self.basis.copy_(torch.from_numpy(moving_basis(lattice, hopping, nodes.tolist(), *kernels)))
         frequencies = [w for w, _ in c["channels"]]
-        for number, mu in enumerate(nodes.tolist()):
-            if frequencies:
-                found = propagators(lattice, hopping, mu, c["radius"], frequencies)
-                self.propagators[number] = torch.from_numpy(found)
-            self.free[number] = free_energy(lattice, hopping, mu, c["temperature"])
+        for number, mu in enumerate(nodes.tolist() if frequencies else []):
+            found = propagators(lattice, hopping, mu, c["radius"], frequencies)
+            self.propagators[number] = torch.from_numpy(found)
         self._models.clear()
 
     def initialise(self, groups: Sequence[Records]) -> None:
@@ -131,37 +129,43 @@ class AdjustableRings(Network):
         self.prepare()
         squares = [transverse_rms([group]) / self._order(group.electrons) for group in groups if group.electrons]
         self.scale.fill_(float(np.sqrt(np.mean(np.square(squares)))))
-        normal: Any = 0
-        right: Any = 0
-        for group in groups:
-            assert group.electrons is not None
-            terms = self.terms(group.electrons)
-            of_model = self._model(group.electrons).normal_equations([group], FIT_RECORDS)
-            normal = normal + torch.kron(torch.outer(terms, terms), of_model[0])
-            right = right + torch.kron(terms, of_model[1])
-        fitted = least_squares(normal, right).view(len(self.powers), -1)
-        bilinear, weights = (self.get_parameter(self.names[name]) for name in ("bilinear", "weights"))
+        parts = [self._normal_equations(group) for group in groups]
+        normal, right = (torch.stack(some).sum(0) for some in zip(*parts, strict=True))
+        fitted = least_squares(normal, right, RIDGE)
+        self.constant.copy_(fitted[-len(self.constant) :] * float(self.scale))
+        bilinear, weights = (self.get_parameter(self.names[name]) for name in LINEAR)
+        of_term = fitted[: -len(self.constant)].view(len(bilinear), -1)
         with torch.no_grad():
-            bilinear.copy_(fitted[:, : bilinear.shape[1]])
-            weights.copy_(fitted[:, bilinear.shape[1] : -1].view_as(weights))
-            self.shift.copy_(fitted[:, -1])
+            bilinear.copy_(of_term[:, : bilinear.shape[1]])
+            weights.copy_(of_term[:, bilinear.shape[1] :].view_as(weights))
         self._models.clear()  # whose constant energy is from before
+
+    def _normal_equations(self, group: Records) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of all coefficients, term by term, and of the constant energy; from records of one setting."""
+        assert group.electrons is not None
+        normal, right = self._model(group.electrons).normal_equations([group], FIT_RECORDS)
+        terms = self.terms(group.electrons, self.configuration["degree"])
+        constant = self.terms(group.electrons, ENERGY_DEGREE) / self._order(group.electrons)
+        beside = torch.kron(terms, normal[:-1, -1])[:, None] * constant
+        whole = torch.kron(torch.outer(terms, terms), normal[:-1, :-1].contiguous())
+        corner = torch.outer(constant, constant) * normal[-1, -1]
+        rows = torch.cat((torch.cat((whole, beside), 1), torch.cat((beside.T, corner), 1)))
+        return rows, torch.cat((torch.kron(terms, right[:-1]), constant * right[-1]))
 
     def values(self, electrons: ElectronSetting) -> dict[str, torch.Tensor]:
         """The parameters of the RingNetwork at this setting."""
-        terms = self.terms(electrons)
         found = {}
         for name, own in self.names.items():
             stacked = self.get_parameter(own)
-            found[name] = torch.tensordot(terms[: len(stacked)].to(stacked), stacked, 1)
+            terms = self.terms(electrons, self.configuration["degree" if name in LINEAR else "local_degree"])
+            found[name] = torch.tensordot(terms.to(stacked), stacked, 1)
         return found
 
-    def terms(self, electrons: ElectronSetting) -> torch.Tensor:
+    def terms(self, electrons: ElectronSetting, degree: int) -> torch.Tensor:
         """T_i(x) T_j(y), (terms,) float64."""
         x, y = self._scaled(electrons)
-        top = self.configuration["degree"]
-        tx, ty = (np.polynomial.chebyshev.chebvander(np.array([value]), top)[0] for value in (x, y))
-        return torch.tensor([tx[i] * ty[j] for i, j in self.powers], dtype=torch.float64)
+        tx, ty = (np.polynomial.chebyshev.chebvander(np.array([value]), degree)[0] for value in (x, y))
+        return torch.tensor([tx[i] * ty[j] for i, j in _powers(degree)], dtype=torch.float64)
 
     def _model(self, electrons: ElectronSetting) -> RingNetwork:
         """RingNetwork with kernels, scale and constant energy of this setting; its parameters are not set."""
@@ -174,12 +178,10 @@ class AdjustableRings(Network):
             }
             model = RingNetwork(**{**c, "chemical_potential": electrons.chemical_potential}).to(self.basis)
             share = self._shares(electrons)
-            order = self._order(electrons)
             model.basis.copy_(torch.tensordot(share.to(self.basis), self.basis, 1))
             model.propagators.copy_(torch.tensordot(share.to(self.basis), self.propagators, 1))
-            model.scale.copy_(self.scale * order)
-            terms = self.terms(electrons).to(self.shift)
-            model.offset.copy_(share.to(self.free) @ self.free + terms @ self.shift * (float(self.scale) * order))
+            model.scale.copy_(self.scale * self._order(electrons))
+            model.offset.copy_(self.terms(electrons, ENERGY_DEGREE).to(self.constant) @ self.constant)
             self._models[key] = model.requires_grad_(False)
         return self._models[key]
 
@@ -188,8 +190,8 @@ class AdjustableRings(Network):
         return (electrons.coupling / self.middle.coupling) ** 2
 
     def _scaled(self, electrons: ElectronSetting) -> tuple[float, float]:
-        both = zip(self.low, electrons, self.high, strict=True)
-        x, y = (min(1.0, max(-1.0, (2 * value - low - high) / (high - low))) for low, value, high in both)
+        known = [(mu, coupling**2) for mu, coupling in (self.low, electrons, self.high)]
+        x, y = ((2 * value - low - high) / (high - low) for low, value, high in zip(*known, strict=True))
         return x, y
 
     def _nodes(self) -> np.ndarray:
@@ -202,6 +204,11 @@ class AdjustableRings(Network):
         vandermonde = np.polynomial.chebyshev.chebvander
         weights = np.linalg.solve(vandermonde(nodes, len(nodes) - 1).T, vandermonde(np.array([x]), len(nodes) - 1)[0])
         return torch.from_numpy(weights)
+
+
+def _powers(degree: int) -> list[tuple[int, int]]:
+    """(i, j) with i + j <= degree and j <= 2."""
+    return [(n - j, j) for n in range(degree + 1) for j in range(min(n, 2) + 1)]
 
 
 class _View(Network):

@@ -21,6 +21,7 @@ five in late states of the double exchange, whose mu is hard to guess.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
@@ -36,7 +37,7 @@ from engine.electrons.resolvent import Resolvent
 from engine.electrons.twists import twist_mesh
 from engine.lattice import Lattice
 from engine.learning.kernels import orbits
-from engine.learning.network import LATTICES, Network
+from engine.learning.network import LATTICES, ElectronSetting, Network
 from engine.learning.pole_fit import POLYNOMIAL, Spectrum, fit_poles, spectrum
 from engine.models import SDModel
 
@@ -66,7 +67,7 @@ class FewPoles(Network):
     filling. poles : as many (Re, Im) pairs as are wanted, where the fit begins. shells : Heisenberg shells beside it in the
     fit. period : least length of a sample with its twists, but for a quarter of the sample; one for all poles or one for
     each, the pole nearest to the real axis first. nearest : the fit keeps Im xi above this, for which the periods suffice.
-    rest : {"network": name, **configuration}.
+    rest : {"network": name, **configuration}; with an adjustable one, mu and J can be set: f~ depends on e - mu alone.
     """
 
     pole: torch.Tensor
@@ -101,6 +102,8 @@ class FewPoles(Network):
         self.rest = NETWORKS[rest["network"]](**{"kind": kind, **{k: v for k, v in rest.items() if k != "network"}})
         if not self.rest.conservative:
             raise ValueError(f"the rest must be an energy; {rest['network']!r} learns torques")
+        if self.rest.ranges and chemical_potential is None:
+            raise ValueError(f"the rest {rest['network']!r} needs a fixed chemical potential, got a filling")
         stars = orbits(kind, MAXIMUM_REACH)
         self.reach = max(int(np.abs(stars[int(shell)]).max()) for shell, _ in pairs)
         self.register_buffer("pole", torch.tensor(poles, dtype=torch.float64))
@@ -112,6 +115,22 @@ class FewPoles(Network):
     @property
     def taught(self) -> Network:
         return self.rest
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        return self.rest.ranges
+
+    def at(self, electrons: ElectronSetting | None) -> Network:
+        """The same poles in the electrons of this setting, and the rest for it; None: as the configuration says."""
+        self.check(electrons)
+        if not self.ranges:
+            return self
+        c = self.configuration
+        setting = electrons or ElectronSetting(c["chemical_potential"], c["coupling"])
+        made = copy.copy(self)
+        made._modules = {**self._modules, "rest": self.rest.at(setting)}
+        made.configuration = {**c, **setting._asdict()}
+        return made
 
     def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
         field, energy = self.electrons(spin.detach(), shape)
@@ -129,23 +148,22 @@ class FewPoles(Network):
         return field + more, energy + of_rest
 
     def remaining(self, group: Records) -> Records:
-        field, energy = self.electrons(group.spin, group.shape)
+        here = copy.copy(self)
+        here.configuration = {**self.configuration, **(group.electrons._asdict() if group.electrons else {})}
+        field, energy = here.electrons(group.spin, group.shape)
         return dataclasses.replace(group, force=group.force - field, energy=group.energy - energy)
 
     def initialise(self, groups: Sequence[Records]) -> None:
         """Poles, weights and the guess of mu, from a few records of the commonest shape (a minute or two). The rest has
         its own turn."""
-        group = max(groups, key=lambda g: len(g) * g.spin.shape[1])
-        c, shells = self.configuration, max(CORRELATIONS, self.configuration["shells"])
-        model = SDModel(self.lattice(group.shape, shells), dict(c["hopping"]), c["coupling"])
-        mesh = self._meshes(group.shape)[0]
+        c, shape = self.configuration, max(groups, key=lambda g: len(g) * g.spin.shape[1]).shape
+        alike = [group for group in groups if group.shape == shape]
+        mesh = self._meshes(shape)[0]
         count = min(FIT_RECORDS, math.ceil(FIT_MATRICES / math.prod(mesh)))
-        chosen = np.unique(np.linspace(0, len(group) - 1, count).astype(int)).tolist()
-        spectra: list[Spectrum] = [
-            spectrum(model, mesh, group.spin[i].float(), group.force[i].float(), c["temperature"],
-                     c["chemical_potential"], c["filling"], c["shells"])
-            for i in chosen
-        ]  # fmt: skip
+        chosen = np.unique(np.linspace(0, sum(map(len, alike)) - 1, count).astype(int)).tolist()
+        every = [(group, i) for group in alike for i in range(len(group))]
+        some = [every[number] for number in chosen]
+        spectra = [self._spectrum(group, i, mesh) for group, i in some]
         fit = fit_poles(spectra, c["temperature"], [complex(a, b) for a, b in c["poles"]], c["nearest"])
         found = fit.function
         order = np.argsort(found.poles.imag)  # as the periods
@@ -153,9 +171,21 @@ class FewPoles(Network):
             buffer.copy_(torch.from_numpy(np.stack([values.real, values.imag], 1)))
         self.polynomial.copy_(torch.from_numpy(found.polynomial))
         self.rise.fill_(float(fit.rise.mean()))
-        design = self._products(group.spin[chosen].double(), group.shape)
+        spin = torch.stack([group.spin[i] for group, i in some])
+        design = self._products(spin.double(), shape)
         known = torch.from_numpy(fit.chemical_potentials)[:, None]
         self.guess.copy_(torch.linalg.lstsq(design, known, driver="gelsd").solution[:, 0])
+
+    def _spectrum(self, group: Records, number: int, mesh: tuple[int, int]) -> Spectrum:
+        """One record for the fit; where couplings vary, fields in units of J^2, as those of the shells beside are."""
+        c = {**self.configuration, **(group.electrons._asdict() if group.electrons else {})}
+        model = SDModel(self.lattice(group.shape, max(CORRELATIONS, c["shells"])), dict(c["hopping"]), c["coupling"])
+        found = spectrum(
+            model, mesh, group.spin[number].float(), group.force[number].float(), c["temperature"],
+            c["chemical_potential"], c["filling"], c["shells"],
+        )  # fmt: skip
+        order = (c["coupling"] / self.configuration["coupling"]) ** 2
+        return dataclasses.replace(found, spins=found.spins / order, field=found.field / order)
 
     def electrons(self, spin: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Field (B, N, 3) and energy (B,) float64 of the poles alone."""

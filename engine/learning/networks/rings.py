@@ -255,11 +255,11 @@ class RingNetwork(Network):
         return self._tables[key]
 
 
-def least_squares(normal: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Solution of these normal equations, with a small ridge."""
+def least_squares(normal: torch.Tensor, right: torch.Tensor, ridge: float = RIDGE) -> torch.Tensor:
+    """Solution of these normal equations, with a small ridge in units of their diagonal."""
     lengths = normal.diagonal().sqrt().clamp(min=1e-12)
-    ridge = RIDGE * torch.eye(len(normal), dtype=torch.float64)
-    return torch.linalg.solve(normal / lengths / lengths[:, None] + ridge, right / lengths) / lengths
+    more = ridge * torch.eye(len(normal), dtype=torch.float64)
+    return torch.linalg.solve(normal / lengths / lengths[:, None] + more, right / lengths) / lengths
 
 
 @lru_cache(maxsize=4)
