@@ -1,4 +1,4 @@
-"""Committee: two networks of one system. Where they disagree, at least one of them is wrong.
+"""Committee: two networks of one system, an accurate and a quick one. Where they disagree, at least one is wrong.
 
 The disagreement of a site is |h_perp(best) - h_perp(fast)| in units of the rms of |h_perp(best)|. The live warning is the
 share of sites above DOUBTFUL; a configuration counts as outside the data when it exceeds OUTSIDE_SHARE. Both are rules of
@@ -23,11 +23,11 @@ from typing import Any
 
 import torch
 
-from engine import ForceProvider, Frame, Simulation, SumForce, load_force, snapshot
+from engine import ForceProvider, Frame, LearnedForce, Simulation, SumForce, load_force, snapshot
 from engine.learning.network import transverse
 from spinviz.controls import networks
 
-MEMBERS = ("best", "fast")
+PARTNERS = {"best": "fast", "fast": "best", "adjustable": "adjustable_fast", "adjustable_fast": "adjustable"}
 DOUBTFUL = 0.12
 OUTSIDE_SHARE = 0.5
 DISAGREEMENT = "disagreement"
@@ -37,10 +37,12 @@ SMALLEST_FORCE = 1e-9
 
 def absence(preset: str, force: str) -> str:
     """Why there is no disagreement to show; "" where there is one."""
-    if not set(MEMBERS) <= set(networks(preset)):
+    known = networks(preset)
+    paired = [name for name in known if PARTNERS.get(name) in known]
+    if not paired:
         return "There is no second network for this system, so nothing can be said about where the first is at home."
-    if force not in MEMBERS:
-        return f"Shown while one of the networks {' and '.join(MEMBERS)} drives the run."
+    if force not in paired:
+        return f"Shown while one of the networks {', '.join(paired)} drives the run."
     return ""
 
 
@@ -68,13 +70,16 @@ class Committee:
         return replace(frame, observables={**frame.observables, DISAGREEMENT: found})
 
     def _partner(self, simulation: Simulation) -> ForceProvider | None:
-        """The member that does not run, loaded once."""
+        """The member that does not run, for the electrons that run; loaded once."""
         settings = simulation.settings
         preset, force = settings.get("preset", ""), settings.get("force", "")
-        key = (preset, force, str(simulation.lattice.shape))
+        term = getattr(simulation.force, "terms", {}).get("electrons")
+        electrons = term.electrons if isinstance(term, LearnedForce) else None
+        key = (preset, force, str(simulation.lattice.shape), str(electrons))
         if key != self._key:
-            name = next((member for member in MEMBERS if member != force), "")
-            self._other = None if absence(preset, force) else load_force(f"{preset}/{name}", simulation.lattice)
+            about = electrons._asdict() if electrons else {}
+            name = f"{preset}/{PARTNERS.get(force, '')}"
+            self._other = None if absence(preset, force) else load_force(name, simulation.lattice, **about)
             self._key, self._due = key, 0.0
         return self._other
 

@@ -4,11 +4,11 @@ At every (mu, J) it is a :class:`RingNetwork` whose parameters are polynomials o
 
     p(mu, J) = sum_ij p_ij T_i(x) T_j(y),      i + j <= degree, j <= 2,      x, y = mu, J^2 scaled to [-1, 1],
 
-(Chebyshev polynomials; p_ij is what is learned; energies are even in J), whose kernels are those of electrons at this mu, interpolated between
-Chebyshev nodes, and whose energies are in units of J^2, the order of RKKY: what is left for the polynomials is smooth. (The
-constant energy per site is a polynomial of its own.) Data should have many chemical potentials: kernels move with mu, and
-what differs only between those of the data cannot be known. :meth:`at` gives the network at one point of the range; there
-it costs what a RingNetwork costs, and has its symmetries.
+(Chebyshev polynomials; p_ij is what is learned; energies are even in J), whose kernels are those of electrons at this mu,
+interpolated between Chebyshev nodes, and whose energies are in units of J^2, the order of RKKY: what is left for the
+polynomials is smooth. (The constant energy per site is a polynomial of its own.) Data should have many chemical potentials:
+kernels move with mu, and what differs only between those of the data cannot be known. :meth:`at` gives the network at one
+point of the range; there it costs what a RingNetwork costs, and has its symmetries.
 """
 
 from __future__ import annotations
