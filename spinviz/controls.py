@@ -93,6 +93,11 @@ def _rate(name: str, network: str, size: int) -> float:
     return math.inf if known is None else known * (LEARNED_SIZE / size) ** 2
 
 
+def _label(network: str) -> str:
+    """A network in the list of forces."""
+    return f"Network: {network.replace('_', ' ')}"
+
+
 def textures(system: Preset) -> list[str]:
     """Names of the initial textures that the preset's lattice can have."""
     return [name for name in TEXTURES if system.lattice != "random_sites" or name in ("random", "ferromagnet")]
@@ -161,7 +166,7 @@ class Controls(param.Parameterized):
         size, force = system.size, system.force
         if regular and (quick := _opening(name)):
             size, force = quick
-        offered = FORCES | {f"Network: {network}": network for network in known}
+        offered = FORCES | {_label(network): network for network in known}
         self.param.force.objects = {**self.param.force.names, **offered}  # so that old and new value fit
         self.param.update(preset=name, size=size, force=force, texture=system.texture)
         self.param.force.objects = offered
@@ -243,7 +248,7 @@ class Controls(param.Parameterized):
     def show(self, name: str, value: Any) -> None:
         """Set one control, widening its range where needed."""
         if name == "force" and value not in self.param.force.objects:
-            self.param.force.objects = {**self.param.force.names, f"Network: {value}": value}
+            self.param.force.objects = {**self.param.force.names, _label(value): value}
         if name == "size":
             self.param.size.objects = sorted({*self.param.size.objects, value})
         bounds = getattr(self.param[name], "bounds", None)

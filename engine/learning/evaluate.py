@@ -116,7 +116,10 @@ def report(comparisons: Sequence[Comparison]) -> dict[str, Any]:
         "by_shape": {shape: errors(some) for shape, some in by_shape.items()},
     }
     if len(by_electrons) > 1:
-        found["by_electrons"] = {setting: errors(some) for setting, some in sorted(by_electrons.items())}
+        few = ("records", "epsilon", "rms_field")
+        found["by_electrons"] = {
+            setting: {name: errors(some)[name] for name in few} for setting, some in sorted(by_electrons.items())
+        }
     return found
 
 

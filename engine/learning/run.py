@@ -42,8 +42,9 @@ FREE_OPTIONS = ("minutes", "checkpoint_seconds", "device")  # may change when a 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """``steps`` of ``batch`` records of one shape; largest learning ``rate``, after ``warm_up`` steps, falling to
-    ``final_rate`` of it; ``clip``: largest norm of the gradient; ``decay`` of the average of the weights.
+    """``steps`` of ``batches`` of ``batch`` records, each of one shape and one setting of the electrons; largest learning
+    ``rate``, after ``warm_up`` steps, falling to ``final_rate`` of it; ``clip``: largest norm of the gradient; ``decay`` of
+    the average of the weights.
 
     ``minutes``: the cosine ends then if that comes first (a training that depends on the clock cannot be repeated bit
     for bit). Validation on at most ``validation_records`` records. Raises ValueError for senseless numbers.
@@ -51,6 +52,7 @@ class TrainingOptions:
 
     steps: int = 2000
     batch: int = 8
+    batches: int = 1
     rate: float = 3e-3
     energy_weight: float = 0.1
     full_field: bool = False
@@ -66,7 +68,7 @@ class TrainingOptions:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "validate_every", "validation_records"):
+        for name in ("steps", "batch", "batches", "validate_every", "validation_records"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.rate < 1 or not 0 <= self.decay < 1 or self.energy_weight < 0 or self.clip <= 0:
@@ -164,35 +166,42 @@ class TrainingRun:
         return self.seconds * (1 / self.passed - 1) if self.passed else 0.0
 
     def advance(self, groups: Sequence[Records], loss: Loss) -> float:
-        """One step of Adam on one batch; returns its loss."""
+        """One step of Adam; returns the mean loss of its batches."""
         options = self.options
-        group, index = self._batch(groups)
-        index = index.to(group.spin.device)
-        spin, force, energy = group.spin[index], group.force[index], group.energy[index]
-        if options.augment:
-            spin, force = turned(spin, force, self._permutations(group.shape, spin.device), self.generator)
         cosine = 0.5 * (1 + math.cos(math.pi * self.passed))
         factor = min(1.0, (self.step + 1) / max(1, options.warm_up))
         self.optimizer.param_groups[0]["lr"] = options.rate * factor * (
             options.final_rate + (1 - options.final_rate) * cosine
         )  # fmt: skip
         self.optimizer.zero_grad(set_to_none=True)
-        value = loss(self.network, spin, force, energy, group.shape, group.electrons)
-        value.backward()
-        size = torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
-        if not math.isfinite(float(value.detach()) + float(size)):
-            blocks = sorted(set(group.block[index].tolist()))
-            raise ValueError(
-                f"the loss became {float(value.detach())} (gradient {float(size)}) at step {self.step} on training "
-                f"records {sorted(index.tolist())} of shape {group.shape[0]}x{group.shape[1]}, blocks {blocks}; try a "
-                "smaller rate, or look at these records"
-            )
+        value = sum(self._add_gradient(groups, loss) for _ in range(options.batches)) / options.batches
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), options.clip)
         self.optimizer.step()
         decay = min(options.decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(new, 1 - decay)
         self.step += 1
+        return value
+
+    def _add_gradient(self, groups: Sequence[Records], loss: Loss) -> float:
+        """Add the share of one batch to the gradient; returns its loss. Raises ValueError when one is not finite."""
+        group, index = self._batch(groups)
+        index = index.to(group.spin.device)
+        spin, force, energy = group.spin[index], group.force[index], group.energy[index]
+        if self.options.augment:
+            spin, force = turned(spin, force, self._permutations(group.shape, spin.device), self.generator)
+        value = loss(self.network, spin, force, energy, group.shape, group.electrons)
+        (value / self.options.batches).backward()
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        size = float(torch.nn.utils.get_total_norm(gradients))
+        if not math.isfinite(float(value.detach()) + size):
+            blocks = sorted(set(group.block[index].tolist()))
+            raise ValueError(
+                f"the loss became {float(value.detach())} (gradient {size}) at step {self.step} on training "
+                f"records {sorted(index.tolist())} of shape {group.shape[0]}x{group.shape[1]}, blocks {blocks}; try a "
+                "smaller rate, or look at these records"
+            )
         return float(value.detach())
 
     def _batch(self, groups: Sequence[Records]) -> tuple[Records, torch.Tensor]:

@@ -136,6 +136,7 @@ def add_train(commands: Any) -> None:
     )  # fmt: skip
     train.add_argument("--steps", type=count, metavar="N")
     train.add_argument("--batch", type=count, metavar="B", help="records of one shape in a step")
+    train.add_argument("--batches", type=count, metavar="K", help="of each step; more where electrons vary (1)")
     train.add_argument("--rate", type=float, metavar="LR", help="largest learning rate")
     train.add_argument("--energy-weight", type=float, metavar="W")
     train.add_argument("--full-field", action="store_true", default=None, help="learn the longitudinal field too")

@@ -18,6 +18,7 @@ from engine.learning.force import LearnedForce, load_force
 from engine.learning.kernels import electronic_basis, moving_basis, propagators
 from engine.learning.network import LATTICES, ElectronSetting, field_and_energy, transverse
 from engine.learning.networks.adjustable import AdjustableRings
+from engine.learning.networks.few_poles import FewPoles
 from engine.learning.networks.rings import RingNetwork
 from engine.learning.run import Loss, TrainingOptions
 from engine.learning.sampling import plan
@@ -199,6 +200,35 @@ def test_other_networks_know_one_setting_only() -> None:
 def test_senseless_ranges_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"range|positive"):
         AdjustableRings("triangular", **{**SMALL, **wrong})
+
+
+# Poles
+
+
+def test_poles_with_an_adjustable_rest_are_those_of_the_electrons_that_are_set(network: AdjustableRings) -> None:
+    rest = {"network": "adjustable", **{key: value for key, value in network.configuration.items() if key != "kind"}}
+    poles: dict[str, Any] = {"hopping": HOPPING, "temperature": 0.3, "poles": ((0.1, 0.6), (-0.2, 1.5)), "period": 6}
+    every = FewPoles("triangular", coupling=0.5, chemical_potential=-3.5, rest=rest, **poles).double()
+    every.weight.copy_(torch.tensor([[0.3, 0.1], [-0.1, 0.4]]))
+    every.rest.load_state_dict(network.state_dict())
+    every.requires_grad_(False)
+    of_one = {"network": "messages", "reach": 1.5, "far": 2.5, "channels": 3, "layers": 1, "width": 4}
+    one = FewPoles(
+        "triangular", coupling=BETWEEN.coupling, chemical_potential=BETWEEN.chemical_potential, rest=of_one, **poles
+    )
+    one = one.double()
+    one.weight.copy_(every.weight)
+    spin, here = random_spins(SHAPE), every.at(BETWEEN)
+    field, energy = here.evaluated(spin, SHAPE)
+    for part, (a, b) in enumerate(
+        zip(one.electrons(spin, SHAPE), network.at(BETWEEN).evaluated(spin, SHAPE), strict=True)
+    ):
+        torch.testing.assert_close((field, energy)[part], a + b, **EXACT)
+    assert every.ranges == network.ranges and every.configuration["coupling"] == 0.5, "itself it is as it was"
+    number = torch.zeros(len(spin), dtype=torch.int64)
+    records = Records(SHAPE, spin, field, energy, number, number, ["", ""], BETWEEN)
+    left = every.remaining(records)
+    torch.testing.assert_close(left.force, network.at(BETWEEN).evaluated(spin, SHAPE)[0], **EXACT)
 
 
 # Data

@@ -11,6 +11,8 @@ from engine.learnable import source
 from engine.learning.network import transverse
 from engine.learning.weights import shipped
 from tests.tolerances import (
+    ADJUSTABLE_ENERGY,
+    ADJUSTABLE_EPSILON,
     DOUBLE_EXCHANGE_ENERGY,
     DOUBLE_EXCHANGE_EPSILON,
     PUDDLES_EPSILON,
@@ -27,7 +29,7 @@ NAMES = sorted(shipped())
 
 
 def test_the_promised_networks_are_there() -> None:
-    assert {"skyrmion/best", "skyrmion/ecnn", "skyrmion/cnn", "skyrmion/bp"} <= set(NAMES)
+    assert {"skyrmion/best", "skyrmion/ecnn", "skyrmion/cnn", "skyrmion/bp", "skyrmion/adjustable"} <= set(NAMES)
     assert {"double_exchange_000/best", "double_exchange_000/ecnn"} <= set(NAMES)
     assert {"skyrmion/fast", "tetrahedral/fast", "double_exchange/best", "double_exchange/fast"} <= set(NAMES)
     assert {"tetrahedral/best", "spin_glass/best", "spin_glass/acsf"} <= set(NAMES)
@@ -66,6 +68,20 @@ def test_the_best_network_agrees_with_exact_forces(texture: str) -> None:
     assert epsilon < SHIPPED_EPSILON
     assert learned.energy is not None and true.energy is not None
     assert abs(float(learned.energy - true.energy)) / 144 < SHIPPED_ENERGY
+
+
+@pytest.mark.parametrize(("chemical_potential", "coupling"), [(-3.72, 0.62), (-3.33, 0.44)])
+def test_the_adjustable_network_agrees_with_exact_forces_of_any_electrons(
+    chemical_potential: float, coupling: float
+) -> None:
+    electrons = {"chemical_potential": chemical_potential, "coupling": coupling}
+    exact = engine.preset("skyrmion", size=12, force="ed", twists=(14, 14), seed=4321, **electrons)
+    learned = engine.load_force("skyrmion/adjustable", exact.lattice, **electrons)(exact.state)
+    true = exact.force.electrons(exact.state)
+    difference = transverse(learned.force - true.force, exact.state.spin)
+    assert float(difference.norm() / transverse(true.force, exact.state.spin).norm()) < ADJUSTABLE_EPSILON
+    assert learned.energy is not None and true.energy is not None
+    assert abs(float(learned.energy - true.energy)) / 144 < ADJUSTABLE_ENERGY
 
 
 def test_double_exchange_agrees_where_it_was_trained() -> None:
