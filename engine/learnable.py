@@ -4,6 +4,8 @@ built with."""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from engine.electrons import Ensemble, ExactDiagonalization
@@ -33,7 +35,7 @@ def source(
     if electrons is not None:
         if chosen.chemical_potential is None:
             raise ValueError(
-                f"the electrons of preset {name!r} have a fixed filling; only a chemical potential can vary"
+                f"the electrons of preset {name!r} have a fixed filling; data of several need a fixed chemical potential"
             )
         chosen = dataclasses.replace(chosen, **electrons._asdict())
     if not chosen.coupling:
@@ -83,11 +85,13 @@ def electrons_of(name: str) -> dict[str, Any]:
 
 
 def network_configuration(
-    name: str, network: str, given: dict[str, Any], chemical_potential: float | None = None
-) -> dict[str, Any]:
+    name: str, network: str, given: dict[str, Any], chemical_potential: float | None = None,
+    ranges: Mapping[str, Sequence[float]] = MappingProxyType({}),
+) -> dict[str, Any]:  # fmt: skip
     """What the constructor of a network needs to learn a preset, overlaid by ``given``.
 
-    ``chemical_potential`` is used where the preset has a filling instead.
+    ``chemical_potential`` is used where the preset has a filling instead; ``ranges`` of the electrons in the data by what is
+    adjustable, which cannot do without.
     """
     chosen = system(name)
     if not chosen.coupling:
@@ -103,18 +107,26 @@ def network_configuration(
     if network == "rings":
         made |= kernels
     if network == "adjustable":
-        made |= {"hopping": hopping, "temperature": chosen.electron_temperature}
+        made |= {"hopping": hopping, "temperature": chosen.electron_temperature, **ranges}
     made |= given
     if network == "poles":
         rest = made.pop("rest", {})
         if rest.get("network") == "adjustable":
-            rest = {"hopping": hopping, "temperature": chosen.electron_temperature, "channels": [], **rest}
+            rest = {"hopping": hopping, "temperature": chosen.electron_temperature, "channels": [], **ranges, **rest}
         if rest.get("network", "rings") == "rings":
             rest = {"network": "rings", **kernels, "channels": [], **rest}
             _check_kernels(name, rest)
         conserved = {"chemical_potential": chosen.chemical_potential, "filling": chosen.filling}
         made = {"hopping": hopping, "coupling": chosen.coupling, "temperature": chosen.electron_temperature, **conserved,
                 "rest": rest, **made}  # fmt: skip
+    adjustable = made if network == "adjustable" else made.get("rest", {})
+    if (
+        adjustable.get("network", network) == "adjustable"
+        and not {"chemical_potential", "coupling"} <= adjustable.keys()
+    ):
+        raise ValueError(
+            "network 'adjustable' learns from data of several electrons; label them with `spinviz dataset --sweep`"
+        )
     if network == "rings":
         _check_kernels(name, made)
     return made

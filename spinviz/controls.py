@@ -30,7 +30,8 @@ BEST, FAST, LEARNED_SIZE = "best", "fast", 48  # a network is quick: with one th
 TRUSTED = 0.2  # but only with at most this error,
 USUAL_POTENTIALS = (-12.0, 12.0)
 QUICK, LEAST = 15.0, 8.0  # and with so many forces per second by its card; if none is quick, with at least so many
-LEARNED = "A network has learned the electrons of this system as published; to change them, choose ED or KPM."
+LEARNED = "A network has learned the electrons of this system as published; to change them, choose {}."
+EXACT = "ED or KPM"
 ADJUSTABLE = "This network has learned a range of chemical potentials and couplings; the sliders end where it does."
 ELECTRONIC = ("chemical_potential", "filling", "coupling")  # what an exact force takes of these sliders
 
@@ -150,6 +151,16 @@ class Controls(param.Parameterized):
         return self.electronic and (not self.learned or bool(self.ranges))
 
     @property
+    def about_electrons(self) -> str:
+        """What keeps the sliders of the electrons from going further, "" where nothing does."""
+        if not self.learned:
+            return ""
+        if self.ranges:
+            return ADJUSTABLE
+        others = [name for name in networks(self.preset) if learned_ranges(self.preset, name)]
+        return LEARNED.format(f"ED, KPM or the network {others[0].replace('_', ' ')}" if others else EXACT)
+
+    @property
     def system(self) -> Preset:
         """The preset's data."""
         return PRESETS[self.preset]
@@ -175,20 +186,21 @@ class Controls(param.Parameterized):
         ranges = slider_ranges(system)
         notches = {name: 200 if bounds[0] < 0 else 100 for name, bounds in ranges.items()} | {"time_step": 79}
         for name, bounds in ranges.items():
-            low, high = self.param[name].bounds
-            self.param[name].bounds = (min(low, bounds[0]), max(high, bounds[1]))  # so that old and new value fit
-            self.param.update(**{name: min(max(getattr(self, name), bounds[0]), bounds[1])})
-            self.param[name].bounds = bounds
+            self._set_range(name, bounds, getattr(self, name))
             self.param[name].step = (bounds[1] - bounds[0]) / notches[name]
+
+    def _set_range(self, name: str, bounds: tuple[float, float], value: float) -> None:
+        """Bounds of a number, which takes the nearest value that it can."""
+        low, high = self.param[name].bounds
+        self.param[name].bounds = (min(low, bounds[0]), max(high, bounds[1]))  # so that old and new value fit
+        self.param.update(**{name: min(max(value, bounds[0]), bounds[1])})
+        self.param[name].bounds = bounds
 
     def _set_electron_ranges(self, values: Mapping[str, Any]) -> None:
         """Ranges of mu and J: those of the network that runs, else the usual ones."""
         usual = {"chemical_potential": USUAL_POTENTIALS, "coupling": slider_ranges(self.system)["coupling"]}
         for name, (low, high) in (usual | self.ranges).items():
-            value = min(max(values.get(name, getattr(self, name)), low), high)
-            self.param[name].bounds = None  # so that old and new value fit
-            self.param.update(**{name: value})
-            self.param[name].bounds = (low, high)
+            self._set_range(name, (low, high), values.get(name, getattr(self, name)))
 
     def settings(self) -> dict[str, Any]:
         """What makes a new simulation with all present values."""

@@ -96,7 +96,9 @@ def train(arguments: Namespace) -> int:
     if arguments.begin_with:
         network, before = _begun_with(arguments)
     else:
-        configuration = network_configuration(arguments.preset, arguments.network, dict(arguments.set), potential)
+        configuration = network_configuration(
+            arguments.preset, arguments.network, dict(arguments.set), potential, _ranges(settings)
+        )
         if arguments.active:
             return _train_actively(groups, settings, options, configuration, arguments, out)
         network = initial_network(arguments.network, configuration, arguments.seed)
@@ -322,6 +324,13 @@ def _speed(network: Network, shapes: Sequence[Shape]) -> dict[str, Any]:
 
 def _usual_shapes(network: Network) -> tuple[Shape, ...]:
     return CARD_SPEED if network.kind in LATTICES else CARD_SPEED_SITES
+
+
+def _ranges(settings: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Lowest and highest of what the electrons of these data have; {} where they do not vary."""
+    known = [electrons for one in settings for electrons in one.get("electrons", [])]
+    values = {name: [electrons[name] for electrons in known] for name in ElectronSetting._fields if known}
+    return {name: [min(some), max(some)] for name, some in values.items()}
 
 
 def _of_preset(network: Network, preset: str) -> Network:

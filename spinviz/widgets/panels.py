@@ -14,7 +14,7 @@ import panel_material_ui as pmui
 from engine.frame import Frame
 from engine.lattice import Lattice
 from engine.presets import Preset
-from spinviz.controls import ADJUSTABLE, CONTROLS, ELECTRONIC, LEARNED, Controls
+from spinviz.controls import CONTROLS, ELECTRONIC, Controls
 from spinviz.running.audit import Audit
 from spinviz.running.recording import Recording
 from spinviz.running.status import Status
@@ -89,13 +89,13 @@ class Sidebar:
         """Show only the controls that act on the present system."""
         controls = self.controls
         self.widgets["electron_temperature"].disabled = controls.linked or controls.learned
-        said = ADJUSTABLE if controls.ranges else LEARNED
+        said = controls.about_electrons
         for name in ("linked", "electron_temperature", *ELECTRONIC):
-            self.widgets[name].description = said if controls.learned else controls.param[name].doc
+            self.widgets[name].description = said or controls.param[name].doc
         self.widgets["linked"].disabled = controls.learned
         for name in ELECTRONIC:
             self.widgets[name].disabled = not controls.settable
-        self.learned.object = said if controls.learned else ""
+        self.learned.object = said
         self.electrons.visible = controls.electronic
         self.widgets["linked"].visible = self.widgets["electron_temperature"].visible = controls.electronic
         self.widgets["chemical_potential"].visible = controls.electronic and not controls.fixed_filling

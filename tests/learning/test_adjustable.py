@@ -12,7 +12,7 @@ import torch
 
 import engine
 from engine.changes import with_changes
-from engine.learnable import electrons_of, source
+from engine.learnable import electrons_of, network_configuration, source
 from engine.learning.dataset import Records, label, read
 from engine.learning.force import LearnedForce, load_force
 from engine.learning.kernels import electronic_basis, moving_basis, propagators
@@ -253,6 +253,17 @@ def test_data_of_several_electrons_come_back_with_them(tmp_path: Path) -> None:
 def test_a_fixed_filling_has_no_chemical_potential_to_vary() -> None:
     with pytest.raises(ValueError, match="fixed filling"):
         source("tetrahedral", (1, 1), (4, 4), BETWEEN)
+
+
+@pytest.mark.parametrize("given", [{}, {"rest": {"network": "adjustable"}}])
+def test_its_ranges_are_those_of_the_data(given: dict[str, Any]) -> None:
+    network = "poles" if given else "adjustable"
+    ranges = {"chemical_potential": [-3.8, -3.2], "coupling": [0.3, 0.7]}
+    made = network_configuration("skyrmion", network, given, ranges=ranges)
+    found = made["rest"] if given else made
+    assert {key: found[key] for key in ranges} == ranges
+    with pytest.raises(ValueError, match="dataset --sweep"):
+        network_configuration("skyrmion", network, given)
 
 
 def test_data_of_one_system_do_not_make_it() -> None:

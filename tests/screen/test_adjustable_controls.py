@@ -62,10 +62,22 @@ def test_other_networks_leave_them_at_rest() -> None:
 
 @pytest.mark.parametrize(("force", "disabled"), [("adjustable", False), ("best", True), ("kpm", False)])
 def test_the_panel_shows_which_sliders_act(force: str, disabled: bool) -> None:
-    controls, _ = shown(force)
+    """Made before anything runs, as on a page."""
+    controls, made = Controls(), built({**SMALL, "force": force})
     panel = Sidebar(controls)
+    controls.adopt(made.settings, lambda path: value_at(made, path))
+    panel.arrange()
     for name in ("chemical_potential", "coupling"):
-        assert panel.widgets[name].disabled == disabled and panel.widgets[name].visible
+        slider = panel.widgets[name]
+        assert slider.disabled == disabled and slider.visible
+        assert (slider.start, slider.end) == controls.param[name].bounds and slider.value == getattr(controls, name)
+
+
+def test_a_network_at_rest_says_which_one_is_not(tmp_path: Path) -> None:
+    assert "choose ED, KPM or the network adjustable" in shown("best")[0].about_electrons
+    assert shown("kpm")[0].about_electrons == "" and "the sliders end" in shown("adjustable")[0].about_electrons
+    (tmp_path / "skyrmion" / "adjustable.safetensors").unlink()
+    assert shown("best")[0].about_electrons.endswith("choose ED or KPM.")
 
 
 def test_a_change_of_force_takes_the_electrons_along() -> None:
