@@ -1,14 +1,13 @@
-"""What ``spinviz dataset``, ``train`` and ``evaluate`` do, once their arguments are parsed (see learning_arguments.py)."""
+"""What ``spinviz train`` and ``evaluate`` do, once their arguments are parsed (see learning_arguments.py)."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import math
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,69 +18,34 @@ from tqdm import tqdm
 
 from engine.dynamics import SemiImplicitLLG
 from engine.learnable import electrons_of, network_configuration, source
-from engine.learning import dataset as data
-from engine.learning.active import LABELS, ActiveOptions, label_disputed, learn_actively
+from engine.learning.active import LABELS, ActiveOptions, learn_actively
 from engine.learning.active import rounds as active_rounds
 from engine.learning.dataset import Records
 from engine.learning.evaluate import compare, random_spins, receptive_field, report, speed, symmetry_errors
 from engine.learning.force import LearnedForce
 from engine.learning.network import LATTICES, ElectronSetting, Network
 from engine.learning.run import TrainingOptions, history
-from engine.learning.sampling import Shape, plan
+from engine.learning.sampling import Shape
 from engine.learning.train import initial_network, joined, load, split
 from engine.learning.train import train as training
 from engine.learning.trajectories import energy_drift, same_starts
 from engine.learning.weights import ENDING, find, network_name, read_network, save_network
-from engine.presets import PRESETS, system
+from engine.presets import system
 from spinviz.commands.headless import asked_to_stop
+from spinviz.commands.labelling import network_of, use_threads
 from spinviz.commands.learning_plots import evaluation_plots, sparkline, training_curve
 
 ACTIVE_SEED = 10**6  # away from the seeds of data sets, whose quenches would begin with the same spins
 OPTIONS = [field.name for field in dataclasses.fields(TrainingOptions)]
 RECEPTIVE_SHAPE = (24, 24)
 CARD_SPEED, CARD_SPEED_SITES = ((24, 24), (48, 48)), ((100, 0), (400, 0))
-REGULAR_MIX, RANDOM_MIX = {"random": 0.4, "quench": 0.3, "texture": 0.3}, {"random": 0.4, "quench": 0.6}
 DYNAMICS_SHAPE, DYNAMICS_TWISTS = (12, 12), (4, 4)
 DYNAMICS_STEPS = (0, 4, 8, 16, 28, 40)
 
 
-def dataset(arguments: Namespace) -> int:
-    """``spinviz dataset PRESET``."""
-    _use_threads(arguments.threads)
-    shapes, twists, mix = _plan(arguments)
-    what = source(arguments.preset, twists, shapes[0])
-    settings = {
-        "preset": arguments.preset, "size": [list(shape) for shape in shapes], "mix": mix, "twists": list(twists),
-        "seed": arguments.seed,
-    }  # fmt: skip
-    electrons = _electrons(arguments)
-    if electrons:
-        settings["electrons"] = [setting._asdict() for setting in electrons]
-    path, seed = Path(arguments.out), arguments.seed
-    if arguments.networks:
-        names = [Path(name).name if name.endswith(ENDING) else name for name in arguments.networks]  # no folders
-        settings |= {"mix": None, "networks": names, "candidates": arguments.candidates}
-        networks = [_network_of(arguments.preset, name)[0] for name in arguments.networks]
-        written: Iterator[int] = label_disputed(
-            what, networks, shapes, arguments.count, arguments.candidates, seed, path, settings
-        )
-    else:
-        blocks = plan(mix, shapes, arguments.count, electrons)
-        written = data.label(what, blocks, seed, path, settings)
-    done = 0
-    with asked_to_stop() as asked, tqdm(total=arguments.count, desc="label", unit="record", file=sys.stderr) as bar:
-        for done in written:
-            bar.update(done - bar.n)
-            if asked and done < arguments.count:
-                print(f"{path}: {done} records; the same command goes on from here", file=sys.stderr)
-                return 130
-    print(f"{path}: {done} records")
-    return 0
-
-
 def train(arguments: Namespace) -> int:
     """``spinviz train PRESET``."""
-    _use_threads(arguments.threads)
+    use_threads(arguments.threads)
     out = Path(arguments.out)
     if out.suffix != ENDING:
         raise ValueError(f"--out must end in {ENDING}, got {arguments.out!r}")
@@ -110,18 +74,10 @@ def train(arguments: Namespace) -> int:
     return 0
 
 
-def _network_of(preset: str, name: str) -> tuple[Network, dict[str, Any]]:
-    """A shipped network or a file, and its card. Raises ValueError where it is of another preset."""
-    network, card = read_network(find(name))
-    if card["preset"] != preset:
-        raise ValueError(f"{name} was trained for {card['preset']!r}, not for {preset!r}")
-    return network, card
-
-
 def _begun_with(arguments: Namespace) -> tuple[Network, dict[str, Any]]:
     """The network of --begin-with and, for the card of what it becomes, how it was made. Raises ValueError where it is
     of another preset, or another network is asked for."""
-    network, card = _network_of(arguments.preset, arguments.begin_with)
+    network, card = network_of(arguments.preset, arguments.begin_with)
     if arguments.set or arguments.active or network_name(network) != arguments.network:
         raise ValueError(
             f"{arguments.begin_with} is a network {network_name(network)!r} of its own configuration: give --network "
@@ -175,7 +131,7 @@ def _train_actively(
 
 def evaluate(arguments: Namespace) -> int:
     """``spinviz evaluate NAME|FILE``."""
-    _use_threads(arguments.threads)
+    use_threads(arguments.threads)
     network, card = read_network(find(arguments.network))
     groups, what = _unseen(arguments.data, [entry["settings"] for entry in card.get("data", [])])
     _check_presets([entry["settings"] for entry in what], card.get("preset"), "network")
@@ -210,38 +166,6 @@ def _check_presets(settings: Sequence[Mapping[str, Any]], preset: str | None, wh
     foreign = [s["preset"] for s in settings if s["preset"] != preset]
     if preset is not None and foreign:
         raise ValueError(f"the data are of preset {foreign[0]!r}, the {what} is for {preset!r}")
-
-
-def _plan(arguments: Namespace) -> tuple[tuple[Shape, ...], tuple[int, int], dict[str, float]]:
-    """Shapes, twists and mix of a data set. Raises ValueError for what only a regular lattice, or only random sites,
-    have."""
-    preset = PRESETS.get(arguments.preset)
-    if preset is None or preset.lattice != "random_sites":
-        if arguments.realizations:
-            raise ValueError(f"--realizations are of random sites; preset {arguments.preset!r} has none")
-        return arguments.size or ((12, 12),), arguments.twists or (8, 8), arguments.mix or REGULAR_MIX
-    if arguments.mix and arguments.mix.get("texture"):
-        raise ValueError("textures need a regular lattice; a mix of random sites has random=.. and quench=..")
-    sites = arguments.size[0][0] if arguments.size else preset.size
-    shapes = tuple((sites, seed) for seed in arguments.realizations or range(10))
-    return shapes, arguments.twists or (1, 1), arguments.mix or RANDOM_MIX
-
-
-def _electrons(arguments: Namespace) -> tuple[ElectronSetting, ...]:
-    """All combinations of the swept values; () without --sweep. Raises ValueError for what cannot vary."""
-    from spinviz.ensemble import parse_sweep  # here: what spreads ensembles takes a second to load
-
-    swept = dict(map(parse_sweep, arguments.sweep))
-    if not swept:
-        return ()
-    if len(swept) < len(arguments.sweep) or not set(swept) <= set(ElectronSetting._fields) or arguments.networks:
-        raise ValueError(
-            f"--sweep takes {' and '.join(ElectronSetting._fields)}, each once and without --from, got "
-            f"{', '.join(arguments.sweep)}"
-        )
-    usual = system(arguments.preset)
-    axes = [swept.get(name, (getattr(usual, name),)) for name in ElectronSetting._fields]
-    return tuple(ElectronSetting(*values) for values in itertools.product(*axes))
 
 
 def _dynamics(network: Network, card: Mapping[str, Any], starts: int) -> dict[str, Any]:
@@ -348,8 +272,3 @@ def _mean_chemical_potential(paths: Sequence[str]) -> float:
         with h5py.File(path, "r") as file:
             values += [group["chemical_potential"][:] for group in file.values()]
     return float(np.concatenate(values).mean())
-
-
-def _use_threads(threads: int | None) -> None:
-    if threads:
-        torch.set_num_threads(threads)

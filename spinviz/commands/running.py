@@ -24,10 +24,11 @@ from engine.io.vtk import write_vtk
 from engine.presets import PRESETS, preset
 from engine.simulation import Simulation
 from engine.state import SpinState
-from spinviz.commands import learning
+from spinviz.commands import labelling, learning
 from spinviz.commands.bench import bench
 from spinviz.commands.ensemble import ensemble
 from spinviz.commands.headless import FrameWriter, Recorded, asked_to_stop, record
+from spinviz.commands.labelling import use_threads
 from spinviz.commands.reproduce import reproduce
 from spinviz.commands.serve import serve
 from spinviz.drawing.caption import caption_of, captions_of
@@ -49,7 +50,7 @@ PACKAGES = ("spinviz", "torch", "numpy", "h5py", "panel", "bokeh", "av")
 def run(arguments: Namespace) -> int:
     """``spinviz run PRESET``."""
     changes = {name: getattr(arguments, name) for name in PRESET_SETTINGS if getattr(arguments, name) is not None}
-    _use_threads(arguments.threads)
+    use_threads(arguments.threads)
     simulation = _simulation(arguments.preset, arguments.size, changes)
     _check_used(str(changes.get("force", PRESETS[arguments.preset].force)).lower(), changes)
     return _record(simulation, arguments, append=False)
@@ -57,7 +58,7 @@ def run(arguments: Namespace) -> int:
 
 def resume(arguments: Namespace) -> int:
     """``spinviz resume CHECKPOINT``."""
-    _use_threads(arguments.threads)
+    use_threads(arguments.threads)
     simulation = load_checkpoint(arguments.file)
     arguments.checkpoint = arguments.checkpoint or arguments.file
     return _record(simulation, arguments, append=True)
@@ -113,7 +114,7 @@ def info(arguments: Namespace) -> int:
 
 COMMANDS = {
     "run": run, "resume": resume, "movie": movie, "export": export, "info": info, "serve": serve,
-    "dataset": learning.dataset, "train": learning.train, "evaluate": learning.evaluate,
+    "dataset": labelling.dataset, "train": learning.train, "evaluate": learning.evaluate,
     "ensemble": ensemble, "reproduce": reproduce, "bench": bench,
 }  # fmt: skip
 
@@ -300,8 +301,3 @@ def _trajectory_facts(trajectory: Trajectory) -> dict[str, Any]:
         "lattice": trajectory.lattice.description(),
         "settings": trajectory.settings,
     }
-
-
-def _use_threads(threads: int | None) -> None:
-    if threads is not None:
-        torch.set_num_threads(threads)
