@@ -9,7 +9,7 @@ import pytest
 import engine
 from engine.learnable import source
 from engine.learning.network import transverse
-from engine.learning.weights import shipped
+from engine.learning.weights import read_network, shipped
 from tests.tolerances import (
     ADJUSTABLE_ENERGY,
     ADJUSTABLE_EPSILON,
@@ -29,7 +29,8 @@ NAMES = sorted(shipped())
 
 
 def test_the_promised_networks_are_there() -> None:
-    assert {"skyrmion/best", "skyrmion/ecnn", "skyrmion/cnn", "skyrmion/bp", "skyrmion/adjustable"} <= set(NAMES)
+    assert {"skyrmion/best", "skyrmion/ecnn", "skyrmion/cnn", "skyrmion/bp"} <= set(NAMES)
+    assert {"skyrmion/adjustable", "skyrmion/adjustable_fast"} <= set(NAMES)
     assert {"double_exchange_000/best", "double_exchange_000/ecnn"} <= set(NAMES)
     assert {"skyrmion/fast", "tetrahedral/fast", "double_exchange/best", "double_exchange/fast"} <= set(NAMES)
     assert {"tetrahedral/best", "spin_glass/best", "spin_glass/acsf"} <= set(NAMES)
@@ -39,7 +40,7 @@ def test_the_promised_networks_are_there() -> None:
 def test_files_are_small_and_their_cards_complete(name: str) -> None:
     path = shipped()[name]
     card = json.loads(path.with_suffix(".json").read_text())
-    assert path.stat().st_size <= 10 * 2**20
+    assert path.stat().st_size <= 10 * 2**20 and read_network(path)[1] == card, "one card, in the file and beside it"
     assert card["preset"] == name.split("/")[0] and card["command"].startswith("spinviz train")
     assert card["errors"]["all"]["epsilon"] < 0.5 and card["limits"] and card["data"]
 
