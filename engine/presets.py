@@ -20,7 +20,7 @@ from engine.electrons.electrons import ElectronSolver
 from engine.electrons.probes import Coloured, Probes
 from engine.forces import ClassicalForce, ElectronicForce, ForceProvider, SumForce
 from engine.lattice import Lattice, random_sites, square, triangular
-from engine.learning.force import LearnedModel, check_electrons, load_force
+from engine.learning.force import check_electrons, load_force
 from engine.learning.weights import ENDING, find, shipped
 from engine.models import ExponentialHopping, HeisenbergModel, Model, SDModel, Zeeman
 from engine.noise import Noise
@@ -136,8 +136,7 @@ def preset(name: str, size: int | None = None, **changes: Any) -> Simulation:
     force : "ed", "poles" (exact too, faster above 12 x 12), "kpm", "classical", or a learned force: the name of a
         shipped network ("best", "skyrmion/best") or a
     .safetensors file; its electrons are those it was trained for, whatever the bath ("adjustable": chemical potential and
-    coupling within its ranges). seed : of spins, noise and
-    probes; replica b uses seed + b. replicas : B.
+    coupling within its ranges). seed : of spins, noise and probes; replica b uses seed + b. replicas : B.
     texture : a name of ``engine.textures.TEXTURES``; texture_options : its keywords. device, dtype ("float32"/"float64").
     field (Hx, Hy, Hz), temperature (bath), electron_temperature (default: the bath's, or the preset's where the bath
     is at 0), damping, time_step, chemical_potential or filling, coupling J, twists (k1, k2), moments, probes (columns
@@ -237,10 +236,7 @@ def _learned(
     keys = ["coupling", "chemical_potential", "filling"]
     keys += ["electron_temperature"] if changes.get("electron_temperature") is not None else []
     check_electrons(wanted, force.card, {"hopping": chosen.hopping} | {key: options[key] for key in keys})
-    if force.ensemble is None:
-        return force
-    ensemble = dataclasses.replace(force.ensemble, chemical_potential=float(options["chemical_potential"]))
-    return dataclasses.replace(force, ensemble=ensemble, model=LearnedModel(float(options["coupling"])))
+    return force.at(options["chemical_potential"], options["coupling"]) if force.electrons else force
 
 
 def _force(chosen: Preset, options: dict[str, Any], lattice: Lattice, learned: ForceProvider | None) -> SumForce:

@@ -21,7 +21,7 @@ import copy
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ import torch
 from engine.electrons import Ensemble
 from engine.forces import ForceProvider, Response
 from engine.lattice import Lattice
-from engine.learning.network import LATTICES, ROUNDING, ElectronSetting, Network, field_and_energy, transverse
+from engine.learning.network import LATTICES, ElectronSetting, Network, field_and_energy, transverse, within
 from engine.learning.weights import find, read_network
 from engine.state import SpinState
 
@@ -83,16 +83,23 @@ class LearnedForce(ForceProvider):
             return None
         return ElectronSetting(self.ensemble.chemical_potential, self.model.coupling)
 
+    def at(self, chemical_potential: float | None = None, coupling: float | None = None) -> LearnedForce:
+        """The force of an adjustable network for other electrons, None: as they are. Raises ValueError for any other."""
+        if self.ensemble is None or self.model is None:
+            raise ValueError(f"this network knows only the electrons it was trained for: {trained_for(self.card)}")
+        mu = self.ensemble.chemical_potential if chemical_potential is None else float(chemical_potential)
+        model = self.model if coupling is None else LearnedModel(float(coupling))
+        return replace(self, ensemble=replace(self.ensemble, chemical_potential=mu), model=model)
+
     def _set_electrons(self) -> None:
         """Electrons of the card where none are given; checked."""
-        known = self.card.get("electrons", {})
+        known = self.network.middle._asdict() | self.card.get("electrons", {})
         temperature = self.network.configuration["temperature"]
-        middle = {name: (low + high) / 2 for name, (low, high) in self.network.ranges.items()}
         if self.ensemble is None:
-            mu = known.get("chemical_potential", middle["chemical_potential"])
-            object.__setattr__(self, "ensemble", Ensemble(temperature, chemical_potential=mu))
+            ensemble = Ensemble(temperature, chemical_potential=known["chemical_potential"])
+            object.__setattr__(self, "ensemble", ensemble)
         if self.model is None:
-            object.__setattr__(self, "model", LearnedModel(known.get("coupling", middle["coupling"])))
+            object.__setattr__(self, "model", LearnedModel(known["coupling"]))
         assert self.ensemble is not None
         if self.ensemble.temperature != temperature or self.ensemble.chemical_potential is None:
             raise ValueError(
@@ -153,19 +160,12 @@ def load_force(
     wanted = {"chemical_potential": chemical_potential, "coupling": coupling}
     wanted = {key: value for key, value in wanted.items() if value is not None}
     check_electrons(os.fspath(name), card, wanted)
-    electrons: dict[str, Any] = {}
-    if network.ranges and chemical_potential is not None:
-        temperature = network.configuration["temperature"]
-        electrons["ensemble"] = Ensemble(temperature, chemical_potential=float(chemical_potential))
-    if network.ranges and coupling is not None:
-        electrons["model"] = LearnedModel(float(coupling))
-    if lattice is None:
-        return LearnedForce(network, card, **electrons)
-    if lattice.kind != network.kind:
+    if lattice is not None and lattice.kind != network.kind:
         raise ValueError(
             f"network {os.fspath(name)!r} was trained for the {trained_for(card)}, got a {lattice.kind} lattice"
         )
-    return LearnedForce(network, card, network.place(lattice), **electrons)
+    force = LearnedForce(network, card, None if lattice is None else network.place(lattice))
+    return force.at(chemical_potential, coupling) if network.ranges else force
 
 
 def trained_for(card: Mapping[str, Any]) -> str:
@@ -180,7 +180,7 @@ def check_electrons(name: str, card: Mapping[str, Any], wanted: Mapping[str, Any
     """Raises ValueError when one of the ``wanted`` electron parameters is not what the network was trained for."""
     electrons, ranges = card.get("electrons", {}), card.get("ranges", {})
     different = [key for key, value in wanted.items() if key not in ranges and not _same(electrons.get(key), value)]
-    different += [key for key, ends in ranges.items() if not _within(wanted.get(key, ends[0]), *ends)]
+    different += [key for key, ends in ranges.items() if not within(wanted.get(key, ends[0]), *ends)]
     if different:
         asked = ", ".join(f"{key} {_shown(wanted[key])}" for key in different)
         raise ValueError(
@@ -196,10 +196,6 @@ def _same(known: Any, wanted: Any) -> bool:
     if known is None or wanted is None:
         return known is wanted
     return not isinstance(known, Mapping) and math.isclose(known, wanted, rel_tol=1e-6, abs_tol=1e-12)
-
-
-def _within(value: float | None, low: float, high: float) -> bool:
-    return value is not None and low - ROUNDING <= value <= high + ROUNDING
 
 
 def _shown(value: Any) -> str:

@@ -32,6 +32,11 @@ class ElectronSetting(NamedTuple):
         return f"mu = {self.chemical_potential:g}, J = {self.coupling:g}"
 
 
+def within(value: float | None, low: float, high: float) -> bool:
+    """Whether a network that knows this range knows the value."""
+    return value is not None and low - ROUNDING <= value <= high + ROUNDING
+
+
 class Network(torch.nn.Module, ABC):
     """Spins (B, N, 3) on an (L1, L2) lattice of ``kind`` -> energy (B,) or torque (B, N, 3).
 
@@ -59,6 +64,11 @@ class Network(torch.nn.Module, ABC):
     def ranges(self) -> dict[str, tuple[float, float]]:
         return {}
 
+    @property
+    def middle(self) -> ElectronSetting:
+        """Of the ranges."""
+        return ElectronSetting(**{name: (low + high) / 2 for name, (low, high) in self.ranges.items()})
+
     def check(self, electrons: ElectronSetting | None) -> None:
         """Raises ValueError for electrons that the network does not know; None are those it was trained for."""
         if electrons is None:
@@ -69,7 +79,7 @@ class Network(torch.nn.Module, ABC):
             )
         for name, value in electrons._asdict().items():
             low, high = self.ranges[name]
-            if not low - ROUNDING <= value <= high + ROUNDING:
+            if not within(value, low, high):
                 raise ValueError(
                     f"this network knows a {name.replace('_', ' ')} from {low:g} to {high:g}, it was asked for {value:g}"
                 )

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from engine.checkpoint import save_checkpoint
 from engine.frame import Frame
 from engine.simulation import Simulation, StepFailed, snapshot
@@ -128,3 +130,9 @@ def asked_to_stop() -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def use_threads(threads: int | None) -> None:
+    """So many threads of the CPU; None: as it is."""
+    if threads:
+        torch.set_num_threads(threads)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from engine.learnable import source
@@ -19,7 +18,7 @@ from engine.learning.network import ElectronSetting, Network
 from engine.learning.sampling import Shape, plan
 from engine.learning.weights import ENDING, find, read_network
 from engine.presets import PRESETS, system
-from spinviz.commands.headless import asked_to_stop
+from spinviz.commands.headless import asked_to_stop, use_threads
 
 REGULAR_MIX, RANDOM_MIX = {"random": 0.4, "quench": 0.3, "texture": 0.3}, {"random": 0.4, "quench": 0.6}
 
@@ -96,9 +95,3 @@ def _electrons(arguments: Namespace) -> tuple[ElectronSetting, ...]:
     usual = system(arguments.preset)
     axes = [swept.get(name, (getattr(usual, name),)) for name in ElectronSetting._fields]
     return tuple(ElectronSetting(*values) for values in itertools.product(*axes))
-
-
-def use_threads(threads: int | None) -> None:
-    """So many threads of the CPU; None: as it is."""
-    if threads:
-        torch.set_num_threads(threads)

@@ -31,8 +31,8 @@ from engine.learning.train import train as training
 from engine.learning.trajectories import energy_drift, same_starts
 from engine.learning.weights import ENDING, find, network_name, read_network, save_network
 from engine.presets import system
-from spinviz.commands.headless import asked_to_stop
-from spinviz.commands.labelling import network_of, use_threads
+from spinviz.commands.headless import asked_to_stop, use_threads
+from spinviz.commands.labelling import network_of
 from spinviz.commands.learning_plots import evaluation_plots, sparkline, training_curve
 
 ACTIVE_SEED = 10**6  # away from the seeds of data sets, whose quenches would begin with the same spins

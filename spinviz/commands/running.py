@@ -27,8 +27,7 @@ from engine.state import SpinState
 from spinviz.commands import labelling, learning
 from spinviz.commands.bench import bench
 from spinviz.commands.ensemble import ensemble
-from spinviz.commands.headless import FrameWriter, Recorded, asked_to_stop, record
-from spinviz.commands.labelling import use_threads
+from spinviz.commands.headless import FrameWriter, Recorded, asked_to_stop, record, use_threads
 from spinviz.commands.reproduce import reproduce
 from spinviz.commands.serve import serve
 from spinviz.drawing.caption import caption_of, captions_of

@@ -18,9 +18,8 @@ from spinviz.running.committee import DISAGREEMENT, Committee
 from spinviz.running.recording import parameters_of
 from spinviz.widgets.panels import Sidebar
 from tests.screen.networks import ship, ship_adjustable
+from tests.tolerances import SAME_FORCE, SAME_NETWORK
 
-SAME_NETWORK = 1e-6  # the same file twice
-SAME_FORCE = 1e-4  # exact forces with as many twists, float32
 MU, COUPLING = (CONTROLS[name].paths[0] for name in ("chemical_potential", "coupling"))
 SMALL = {"preset": "skyrmion", "size": 6}
 

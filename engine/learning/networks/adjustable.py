@@ -32,7 +32,7 @@ FIT_RECORDS = 40  # of every setting of the electrons decide the coefficients th
 RIDGE = 1e-9  # less than for one setting: functions that move with mu differ less
 LINEAR = ("bilinear", "weights")  # coefficients that the fit finds, by name
 ENERGY_DEGREE = 5  # of the constant energy: Omega of free electrons and what J^2 and J^4 add
-KEPT = 64  # networks at one chemical potential, with their tables
+KEPT = 64  # networks at one setting of the electrons, with their tables
 
 
 class AdjustableRings(Network):
@@ -89,10 +89,6 @@ class AdjustableRings(Network):
     def ranges(self) -> dict[str, tuple[float, float]]:
         both = zip(ElectronSetting._fields, self.low, self.high, strict=True)
         return {name: (low, high) for name, low, high in both}
-
-    @property
-    def middle(self) -> ElectronSetting:
-        return ElectronSetting(*((a + b) / 2 for a, b in zip(self.low, self.high, strict=True)))
 
     def at(self, electrons: ElectronSetting | None) -> Network:
         """The RingNetwork at this setting, in the middle of the range for None; while it is trained, a view of it that

@@ -127,9 +127,14 @@ class FewPoles(Network):
             return self
         c = self.configuration
         setting = electrons or ElectronSetting(c["chemical_potential"], c["coupling"])
-        made = copy.copy(self)
+        made = self._among(setting)
         made._modules = {**self._modules, "rest": self.rest.at(setting)}
-        made.configuration = {**c, **setting._asdict()}
+        return made
+
+    def _among(self, electrons: ElectronSetting | None) -> FewPoles:
+        """A copy whose poles have these electrons; the rest is as it is."""
+        made = copy.copy(self)
+        made.configuration = {**self.configuration, **(electrons._asdict() if electrons else {})}
         return made
 
     def forward(self, spin: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
@@ -148,9 +153,7 @@ class FewPoles(Network):
         return field + more, energy + of_rest
 
     def remaining(self, group: Records) -> Records:
-        here = copy.copy(self)
-        here.configuration = {**self.configuration, **(group.electrons._asdict() if group.electrons else {})}
-        field, energy = here.electrons(group.spin, group.shape)
+        field, energy = self._among(group.electrons).electrons(group.spin, group.shape)
         return dataclasses.replace(group, force=group.force - field, energy=group.energy - energy)
 
     def initialise(self, groups: Sequence[Records]) -> None:
@@ -178,7 +181,7 @@ class FewPoles(Network):
 
     def _spectrum(self, group: Records, number: int, mesh: tuple[int, int]) -> Spectrum:
         """One record for the fit; where couplings vary, fields in units of J^2, as those of the shells beside are."""
-        c = {**self.configuration, **(group.electrons._asdict() if group.electrons else {})}
+        c = self._among(group.electrons).configuration
         model = SDModel(self.lattice(group.shape, max(CORRELATIONS, c["shells"])), dict(c["hopping"]), c["coupling"])
         found = spectrum(
             model, mesh, group.spin[number].float(), group.force[number].float(), c["temperature"],
