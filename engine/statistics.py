@@ -7,7 +7,8 @@ Samples are arrays (R, ...) of R independent replicas. Every error is one standa
                       109 (1988)); or the error of means of blocks, doubled until it stops growing (Flyvbjerg and
                       Petersen, J. Chem. Phys. 91, 461 (1989))
     any function:     bootstrap over replicas (Efron 1979), its variance times R / (R - 1), which it misses for few replicas
-    growth laws:      L(t) = A t^n: slope of ln L against ln t, replicas resampled, and the window of times moved
+    growth laws:      L(t) = A t^n: slope of ln L against ln t, replicas resampled, and the window of times moved; half of
+                      the bend, the difference between the slopes of the window's two halves, is a part of the error
     scaling:          S(k, t) = L^d G(k L): curves of all times lie on one; quality 1 means within errors (Houdayer and
                       Hartmann, Phys. Rev. B 70, 014418 (2004))
     critical fields:  a smooth step between two plateaus, or the zero of the difference of two energies
@@ -20,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -29,7 +31,8 @@ RESAMPLES = 400
 LEAST_REPLICAS = 4  # a standard deviation from three numbers is itself wrong by half
 LEAST_DECADES = 0.3  # a factor of two in time: below that an exponent means nothing
 LARGEST_EXPONENT_ERROR = 0.25
-LEAST_GROWTH = 1.15  # L has to change by this factor for its growth to be called one
+LEAST_GROWTH = 2.0  # L has to change by this factor for its growth to be called one
+LARGEST_BEND = 0.25  # half of the bend, in units of the exponent: slopes that differ by a factor of 5/3 are two laws
 SOKAL_WINDOW = 6.0
 LEAST_STEP = 4.0  # in standard deviations: what noise alone passes for
 STEP_WIDTHS, STEP_PLACES = 16, 41  # grid of the search for a step
@@ -46,18 +49,20 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Growth:
-    """Exponent n of L = A t^n: ``exponent`` +- ``error``, which joins ``statistical`` (bootstrap over replicas) and
-    ``window_spread`` (standard deviation over windows of times). ``too_thin`` says why the exponent means nothing, or
-    is None."""
+    """Exponent n of L = A t^n: ``exponent`` +- ``error``, which joins ``statistical`` (bootstrap over replicas) and the
+    larger of ``window_spread`` (standard deviation over windows of times) and ``bend`` (half the difference of the slopes
+    of the two ``halves``, as far as it is more than noise). ``refused`` says why there is no exponent, or is None."""
 
     exponent: float
     error: float
     statistical: float
     window_spread: float
+    bend: float
+    halves: tuple[Estimate, ...]
     prefactor: float
     window: tuple[float, float]
     replicas: int
-    too_thin: str | None
+    refused: str | None
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,9 @@ def growth_exponent(
     """Exponent of L(t) = A t^n from lengths (R, T) at times (T,) within ``window``.
 
     The mean over replicas is fitted; the bootstrap over replicas keeps the correlation between times. The window is
-    shortened by a quarter of its logarithm at either end, and the spread of these fits is added.
+    shortened by a quarter of its logarithm at either end; the spread of these fits, or half of the bend, is added.
+    ``halves`` have slopes where each has 3 times at least (the middle one is in both), and where runs and times are
+    enough for slopes.
     Raises ValueError when the shapes do not fit or fewer than 3 times lie in the window.
     """
     time, length = np.asarray(time, dtype=np.float64), np.asarray(length, dtype=np.float64)
@@ -164,10 +171,39 @@ def growth_exponent(
     windows = [(window[0] * quarter, window[1]), (window[0], window[1] / quarter)]
     usable = [w for w in windows if ((time >= w[0]) & (time <= w[1])).sum() >= 3]
     spread = float(np.std([whole.exponent, *(slope(length, w) for w in usable)]))
-    error = math.hypot(statistical, spread)
+    bend, halves = _bend(time, length, window, resamples, seed)
+    error = math.hypot(statistical, max(spread, bend))
     inside = length.mean(0)[(time >= window[0]) & (time <= window[1])]
-    thin = _too_thin(len(length), window, error, float(inside.max() / inside.min()))
-    return Growth(whole.exponent, error, statistical, spread, whole.prefactor, window, len(length), thin)
+    refused = _too_thin(len(length), window)
+    if refused is not None:
+        halves = ()
+    elif bend > LARGEST_BEND * abs(whole.exponent):
+        slopes = " to ".join(f"{half.value:.2f} ± {half.error:.2f}" for half in halves)
+        refused = f"no power law, the slope goes from {slopes}"
+    else:
+        refused = _too_uncertain(error, float(inside.max() / inside.min()))
+    return Growth(
+        whole.exponent, error, statistical, spread, bend, halves, whole.prefactor, window, len(length), refused
+    )
+
+
+def _bend(
+    time: np.ndarray, length: np.ndarray, window: tuple[float, float], resamples: int, seed: int
+) -> tuple[float, tuple[Estimate, ...]]:
+    """Half the difference between the slopes of a window's halves, less its noise; and these slopes."""
+    inside = np.nonzero((time >= window[0]) & (time <= window[1]))[0]
+    if len(inside) < 5:
+        return 0.0, ()
+    middle = len(inside) // 2
+    parts = [(time[some[0]], time[some[-1]]) for some in (inside[: middle + 1], inside[middle:])]
+
+    def slope(some: np.ndarray, part: tuple[float, float]) -> float:
+        return power_law_fit(time, some.mean(0), part).exponent
+
+    early, late = parts
+    halves = tuple(bootstrap(length, partial(slope, part=part), resamples, seed) for part in parts)
+    difference = bootstrap(length, lambda some: slope(some, late) - slope(some, early), resamples, seed)
+    return math.sqrt(max(0.0, difference.value**2 - difference.error**2)) / 2, halves
 
 
 def collapse_quality(
@@ -267,13 +303,18 @@ def _series(series: np.ndarray, least: int) -> np.ndarray:
     return values
 
 
-def _too_thin(replicas: int, window: tuple[float, float], error: float, growth: float) -> str | None:
-    """Why an exponent should not be printed, or None."""
+def _too_thin(replicas: int, window: tuple[float, float]) -> str | None:
+    """Why slopes should not be printed, or None."""
     if replicas < LEAST_REPLICAS:
-        return f"{replicas} replicas, at least {LEAST_REPLICAS} are needed"
+        return f"statistics too thin: {replicas} replicas, at least {LEAST_REPLICAS} are needed"
     decades = math.log10(window[1] / window[0])
     if decades < LEAST_DECADES:
-        return f"times span {decades:.2f} decades, at least {LEAST_DECADES} are needed"
+        return f"statistics too thin: times span {decades:.2f} decades, at least {LEAST_DECADES} are needed"
+    return None
+
+
+def _too_uncertain(error: float, growth: float) -> str | None:
+    """Why an exponent should not be printed, or None."""
     if error > LARGEST_EXPONENT_ERROR:
         return f"its error would be {error:.2f}, at most {LARGEST_EXPONENT_ERROR} is allowed"
     if growth < LEAST_GROWTH:

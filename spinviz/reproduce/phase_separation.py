@@ -25,7 +25,7 @@ from engine.state import SpinState
 from engine.statistics import growth_exponent, mean_and_error
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
-from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps, without_bend
+from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps
 
 SMALL: dict[str, Any] = {"size": 12, "starts": 6, "steps": 80, "large": 32, "large_starts": 4, "large_steps": 1500}
 FULL: dict[str, Any] = {
@@ -62,7 +62,7 @@ def make(full: bool, say: Say) -> Made:
     size = np.stack([np.sqrt(mean_cluster_size(ferromagnetic_clusters(spin, large))) for spin in states], 1)
     time = LARGE_TIME_STEP * np.array(large_steps)
     windows = growth_windows(time, size.mean(0))
-    early = without_bend(growth_exponent(time, size, windows["early"]), time, size)
+    early = growth_exponent(time, size, windows["early"])
     sheet, axes = panels(1, 3)
     _draw_correlations(axes[0, 0], radii, curves, steps)
     draw_sites(axes[0, 1], large, _local_correlation(states[-1], large)[0], f"b_i, t = {time[-1]:g}", cmap="RdBu_r",
@@ -78,7 +78,7 @@ def make(full: bool, say: Say) -> Made:
         numbers,
         [
             *_compared(curves),
-            compared_growth("clusters, early growth: l ∝ t^n, n", "1/3", early),
+            *compared_growth("clusters, early growth: l ∝ t^n, n", "1/3", early),
             _arrested(time, size, windows.get("late")),
         ],
         {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,12 +58,12 @@ def draw_growth(axes: Any, time: np.ndarray, values: np.ndarray, colour: str, la
 
 
 def draw_fit(axes: Any, growth: Growth, colour: str) -> None:
-    """The fitted power law, or, where statistics are too thin, the sentence that says so."""
-    if growth.too_thin is not None:
+    """The fitted power law, or the sentence that says why there is none."""
+    if growth.refused is not None:
         axes.text(
             0.03,
             0.8,
-            "\n".join(["too thin for an exponent:", *textwrap.wrap(growth.too_thin, 42)]),
+            "\n".join(["no exponent:", *textwrap.wrap(f"{growth.refused} (t from {t_range(growth)})", 42)]),
             transform=axes.transAxes,
             fontsize=7.5,
             va="top",
@@ -75,37 +74,21 @@ def draw_fit(axes: Any, growth: Growth, colour: str) -> None:
     axes.plot(t, 1.25 * growth.prefactor * t**growth.exponent, color=colour, ls="--", label=label)
 
 
-def without_bend(growth: Growth, time: np.ndarray, values: np.ndarray) -> Growth:
-    """The same, but ``too_thin`` where values (R, T) are no power law in the window: they grow by less than a factor of
-    2, or the slopes of the window's two halves differ by more than 3 standard errors (over replicas)."""
-    inside = (time >= growth.window[0]) & (time <= growth.window[1])
-    t, y = np.log(time[inside]), np.log(values[:, inside])
-    if growth.too_thin is not None or len(t) < 4:
-        return growth
-    factor = float(np.exp(y[:, -1].mean() - y[:, 0].mean()))
-    half = len(t) // 2
-    early, late = (np.polyfit(t[part], y[:, part].T, 1)[0] for part in (slice(0, half + 1), slice(half, None)))
-    bend, error = mean_and_error(late - early)
-    if abs(bend) > 3 * error:
-        why = f"no power law yet, the slope goes from {early.mean():.2f} to {late.mean():.2f}"
-    elif factor < 2:
-        why = f"growth by a factor of only {factor:.2g}"
-    else:
-        return growth
-    return replace(growth, too_thin=f"{why} (t from {t_range(growth)})")
-
-
 def t_range(growth: Growth) -> str:
     """The window in words: "65 to 200"."""
     return f"{growth.window[0]:g} to {growth.window[1]:g}"
 
 
-def compared_growth(quantity: str, paper: str, growth: Growth) -> Compared:
-    """The exponent beside the paper's, or why there is none."""
-    if growth.too_thin is not None:
-        return Compared(quantity, paper, None, None, f"statistics too thin: {growth.too_thin}")
-    remark = f"t from {t_range(growth)}, {growth.replicas} runs"
-    return Compared(quantity, paper, growth.exponent, growth.error, remark)
+def compared_growth(quantity: str, paper: str, growth: Growth) -> list[Compared]:
+    """The exponent beside the paper's, or why there is none; and the slopes of the window's halves."""
+    when = f"t from {t_range(growth)}, {growth.replicas} runs"
+    if growth.refused is not None:
+        first = Compared(quantity, paper, None, None, f"{growth.refused} ({when})")
+    else:
+        first = Compared(quantity, paper, growth.exponent, growth.error, f"{when}; half of the bend: {growth.bend:.2f}")
+    names = ("early", "late")
+    return [first, *(Compared(f"{quantity}: slope in the {name} half of that window", paper, half.value, half.error)
+                     for name, half in zip(names, growth.halves, strict=False))]  # fmt: skip
 
 
 def kept_steps(last: int, count: int) -> list[int]:

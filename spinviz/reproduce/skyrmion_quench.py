@@ -32,7 +32,6 @@ from spinviz.reproduce.pictures import (
     draw_spins,
     draw_structure,
     kept_steps,
-    without_bend,
 )
 
 SMALL: dict[str, Any] = {
@@ -66,7 +65,7 @@ def make(full: bool, say: Say) -> Made:
     growths = {}
     for i, name in enumerate(("M", "L")):
         values = order[..., i]
-        growths[name] = without_bend(growth_exponent(time, values, _rise(time, values)), time, values)
+        growths[name] = growth_exponent(time, values, _rise(time, values))
     score, agreement = _agreement(learned_maps[:, 1:], exact_maps[:, 1:])
     sheet, axes = panels(2, 4)
     _draw_maps(axes, lattice, learned_maps, exact_maps, steps)
@@ -159,7 +158,7 @@ def _compared(score: float, agreement: tuple, growths: dict[str, Growth], order:
         Compared("the same, relative difference of the averaged maps", "–", *agreement),
     ]  # fmt: skip
     for name, growth in growths.items():
-        rows.append(compared_growth(f"{name}(t) ∝ t^n in the middle stage, n", "1 (002 fig. 3.16)", growth))
+        rows.extend(compared_growth(f"{name}(t) ∝ t^n in the middle stage, n", "1 (002 fig. 3.16)", growth))
     late, early = order[:, -1, 1], order[:, -4, 1]
     ratio = late / early
     rows.append(Compared("L at the end over L three points earlier", "1: arrested (002)", float(ratio.mean()),

@@ -26,7 +26,7 @@ from engine.state import SpinState
 from engine.statistics import collapse_quality, growth_exponent, mean_and_error, rescaled
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
-from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps, without_bend
+from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps
 
 SMALL: dict[str, Any] = {"size": 64, "starts": 4, "steps": 200}
 FULL: dict[str, Any] = {"size": 192, "starts": 30, "steps": 1000}
@@ -36,8 +36,8 @@ TIME_STEP = (
 )
 LARGEST_CHIRALITY = 4 / (3 * np.sqrt(3))
 DOMAINS = 10.0  # k L up to which the structure factor is that of domains
-LATE = 0.25  # the window begins at this share of its end,
-FULL_SAMPLE = 0.4  # and ends where L reaches this share of the sample
+FORMED = 4.0  # the window begins where L is larger than the walls are wide, a few lattice constants,
+FULL_SAMPLE = 0.2  # and ends where L reaches this share of the sample
 
 
 def make(full: bool, say: Say) -> Made:
@@ -63,7 +63,7 @@ def make(full: bool, say: Say) -> Made:
             state, _ = dynamics.step(state, force, noise)
     time, length = TIME_STEP * np.array(steps), np.stack(lengths, 1)
     window = _window(time, length, lattice)
-    growth = without_bend(growth_exponent(time, length, window), time, length)
+    growth = growth_exponent(time, length, window)
     rings = [ring_average(structure, lattice) for structure in structures]
     late = [i for i, t in enumerate(time) if window[0] <= t <= window[1]]
     curves = rescaled(rings[0][0][1:], np.stack([rings[i][1].numpy()[:, 1:] for i in late], 1), length[:, late])
@@ -82,7 +82,7 @@ def make(full: bool, say: Say) -> Made:
     axes[0, 3].legend()
     order = np.stack(walls, 1)
     compared = [
-        compared_growth("L(t) ∝ t^n, n", "1", growth),
+        *compared_growth("L(t) ∝ t^n, n", "1", growth),
         Compared("sixfold order of the walls at the end", "straight, along the lattice", *_pair(order[:, -1]),
                  f"at t = {time[1]:g}: {order[:, 1].mean():.3f}"),
         Compared(f"collapse of S(k, t), k L < {DOMAINS:g}: mean square distance in errors", "scaling holds", quality, None,
@@ -102,12 +102,13 @@ def make(full: bool, say: Say) -> Made:
 
 
 def _window(time: np.ndarray, length: np.ndarray, lattice: Lattice) -> tuple[float, float]:
-    """Late times, before domains feel the sample's size; at least four kept times."""
+    """Times at which there are domains and they do not feel the sample's size; at least four kept ones."""
     largest = FULL_SAMPLE * float(np.sqrt(abs(np.linalg.det(lattice.periods))))
     free = np.nonzero(length.mean(0) < largest)[0]
-    last = int(free[-1]) if len(free) else len(time) - 1
-    first = min(int(np.searchsorted(time, LATE * time[last])), max(1, last - 3))
-    return float(time[max(1, first)]), float(time[last])
+    last = max(int(free[-1]) if len(free) else 0, min(4, len(time) - 1))
+    formed = np.nonzero(length.mean(0) > FORMED)[0]
+    first = max(1, min(int(formed[0]) if len(formed) else last, last - 3))
+    return float(time[first]), float(time[last])
 
 
 def _of_domains(curve: tuple[np.ndarray, np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

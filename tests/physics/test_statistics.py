@@ -94,20 +94,41 @@ def test_growth_exponents_come_out_within_their_errors(exponent):
     assert covered(deviations) > 0.683 - COVERAGE_68  # the spread over windows may only make errors larger
     statistical = [(f.exponent - exponent) / f.statistical for f in found]
     assert covered(statistical) == pytest.approx(0.66, abs=1.5 * COVERAGE_68)
-    assert all(f.too_thin is None for f in found)
+    assert all(f.refused is None for f in found)
 
 
-def test_growth_says_when_it_is_too_thin():
+def test_growth_says_why_there_is_no_exponent():
     draw = np.random.default_rng(7)
-    assert "replicas" in str(growth_exponent(TIME, lengths(draw, 0.5, replicas=3), (2, 80)).too_thin)
-    assert "decades" in str(growth_exponent(TIME, lengths(draw, 0.5), (20, 39)).too_thin)
+    assert "replicas" in str(growth_exponent(TIME, lengths(draw, 0.5, replicas=3), (2, 80)).refused)
+    assert "decades" in str(growth_exponent(TIME, lengths(draw, 0.5), (20, 39)).refused)
     unlike = TIME ** np.array([[-0.5], [0.1], [0.9], [1.5]])  # every replica grows in its own way
-    assert "error" in str(growth_exponent(TIME, unlike, (2, 60)).too_thin)
-    assert "factor" in str(growth_exponent(TIME, lengths(draw, 0.0, scatter=0.01), (2, 80)).too_thin)
+    assert "error" in str(growth_exponent(TIME, unlike, (2, 60)).refused)
+    assert "factor" in str(growth_exponent(TIME, lengths(draw, 0.0, scatter=0.01), (2, 80)).refused)
+    bent = lengths(draw, 0.5, scatter=0.01) * (1 + (TIME / 30) ** 2)
+    assert "no power law" in str(growth_exponent(TIME, bent, (2, 80)).refused)
     with pytest.raises(ValueError, match="lengths"):
         growth_exponent(TIME, np.ones(20), (2, 80))
     with pytest.raises(ValueError, match="widen"):
         growth_exponent(TIME, lengths(draw, 0.5), (2, 2.1))
+
+
+def test_half_of_the_bend_is_part_of_the_error_of_an_exponent():
+    draw = np.random.default_rng(17)
+    middle = math.sqrt(2 * 80)
+    bent = lengths(draw, 1.0, scatter=0.01) * np.exp(
+        -0.04 * np.log(TIME / middle) ** 2
+    )  # slope 1 - 0.08 ln(t / middle)
+    found = growth_exponent(TIME, bent, (2, 80))
+    early, late = found.halves
+    assert found.refused is None
+    assert abs(found.exponent - 1) < found.error
+    inside = np.log(TIME[(TIME >= 2) & (TIME <= 80)] / middle)
+    cut = len(inside) // 2
+    for half, times in ((early, inside[: cut + 1]), (late, inside[cut:])):
+        assert abs(half.value - (1 - 0.08 * times.mean())) < SIGMAS * half.error
+    noise = math.hypot(early.error, late.error)
+    assert abs(2 * found.bend - (early.value - late.value)) < noise
+    assert found.error == pytest.approx(math.hypot(found.statistical, max(found.bend, found.window_spread)))
 
 
 def test_scaling_collapse_tells_the_right_exponent_from_a_wrong_one():
