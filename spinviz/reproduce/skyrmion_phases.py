@@ -8,7 +8,8 @@ from field to field (over sqrt 2, two energies), which is what rest on a mesh of
 
 Learned dynamics: shaken crystals of each kind on a large lattice move by the LLG equation at damping 1, then relax; at
 every field the lowest energy of the three counts. At T = 0 a state that is only metastable stays: without comparing
-energies the dynamics alone shows where a crystal becomes unstable, not where the phases cross. n_sk = |Q| 48 / N.
+energies the dynamics alone shows where a crystal becomes unstable, not where the phases cross. Critical fields are again
+where energies cross, for every replica; their error joins its scatter and the failure of dE/dH = -M_z. n_sk = |Q| 48 / N.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from engine.noise import Noise
 from engine.observables import magnetization, topological_charge
 from engine.presets import PRESETS
 from engine.state import SpinState
-from engine.statistics import Transition, mean_and_error, step_position
+from engine.statistics import Transition, mean_and_error
 from engine.textures import perturbed, texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
 from spinviz.reproduce.skyrmion_energies import Branch, follow, in_field, magnetic_cell
@@ -38,7 +39,7 @@ PAPER = {(2, 1): 0.00325, (1, 0): 0.0065}
 SMALL: dict[str, Any] = {
     "branches": {2: (0.003, 0.0035, 0.004), 1: (0.003, 0.0035, 0.004, 0.006, 0.007, 0.008), 0: (0.006, 0.007, 0.008)},
     "twists": (12, 24), "meshes": (36, 48), "evaluations": 20, "size": 24, "replicas": 3,
-    "fields": tuple(np.round(np.arange(0.002, 0.0081, 0.001), 6)), "steps": 30, "relax": 60,
+    "fields": (0.0025, 0.003, 0.0035, 0.004, 0.005, 0.006, 0.0065, 0.007, 0.0075), "steps": 30, "relax": 60,
 }  # fmt: skip
 FULL: dict[str, Any] = {
     "branches": {n: tuple(np.round(np.arange(low, high + 1e-6, 0.0005), 6)) for n, low, high in
@@ -46,19 +47,35 @@ FULL: dict[str, Any] = {
     "twists": (12, 24, 36), "meshes": (48, 72), "evaluations": 60, "size": 96, "replicas": 30,
     "fields": tuple(np.round(np.arange(0, 0.0101, 0.0005), 6)), "steps": 400, "relax": 600,
 }  # fmt: skip
-SHAKEN, POLARIZED = 0.15, 1.0
+SHAKEN = 0.15
 TORQUE, FIRST_STEP = 2e-6, 30.0
 TIME_STEP = 5.0
-NETWORK = "skyrmion/fast"
+NETWORK = "skyrmion/best"
+KINDS = (2, 1, 0)
 
 
 @dataclass(frozen=True)
-class Lowest:
-    """The lowest state at every field: energy per site, charge per cell, M_z. Arrays (fields, replicas)."""
+class Learned:
+    """States that shaken crystals with n_sk = 2, 1, 0 become: energy per site, charge per cell, M_z. Arrays
+    (fields, kinds, replicas)."""
 
+    fields: np.ndarray
     energy: np.ndarray
     charge: np.ndarray
     polarization: np.ndarray
+
+    def lowest(self, values: np.ndarray) -> np.ndarray:
+        """Of these values those of the kind with the lowest energy, (fields, replicas)."""
+        return np.take_along_axis(values, self.energy.argmin(1)[:, None], 1)[:, 0]
+
+    def branch(self, n_sk: int, replica: int) -> Branch:
+        """One crystal along the field, where it has kept its charge."""
+        kind = KINDS.index(n_sk)
+        energy, charge, along = (v[:, kind, replica] for v in (self.energy, self.charge, self.polarization))
+        kept = np.abs(charge - n_sk) < 0.5
+        return Branch(
+            self.fields[kept], energy[kept], energy[kept], charge[kept], along[kept], np.full(int(kept.sum()), TORQUE)
+        )
 
 
 def make(full: bool, say: Say) -> Made:
@@ -69,29 +86,24 @@ def make(full: bool, say: Say) -> Made:
         for n, fields in settings["branches"].items()
     }
     crossings = {pair: _crossing(branches[pair[0]], branches[pair[1]]) for pair in PAPER}
-    learned_fields = np.array(settings["fields"])
-    lowest = _learned(learned_fields, settings, say)
-    steps = {pair: _step(learned_fields, lowest.charge.T, pair) for pair in PAPER}
+    learned = _learned(settings, say)
+    steps = {pair: _learned_crossing(learned, pair, settings["replicas"]) for pair in PAPER}
     sheet, axes = panels(1, 3)
     _draw_energies(axes[0, 0], branches, crossings)
-    _draw_learned(axes[0, 1], axes[0, 2], learned_fields, lowest, crossings, branches)
+    _draw_learned(axes[0, 1], axes[0, 2], learned, crossings, branches)
     numbers = {
         "exact": {str(n): asdict(branch) for n, branch in branches.items()},
         "differences": {f"{a}-{b}": dict(zip(("fields", "energy", "slope", "error"),
                                              _difference(branches[a], branches[b]), strict=True)) for a, b in PAPER},
-        "learned": {"fields": learned_fields, "energy": lowest.energy, "charge": lowest.charge,
-                    "magnetization_z": lowest.polarization},
+        "learned": {"kinds": KINDS, **asdict(learned)},
     }  # fmt: skip
     return Made(sheet, numbers, _compared(crossings, steps), {**settings, "network": NETWORK},
                 _remarks(settings, branches))  # fmt: skip
 
 
 def _start(n_sk: int, lattice: Lattice, count: int, seed: int) -> torch.Tensor:
-    """Shaken crystals of one kind, or (n_sk = 0) half polarized random spins: (count, N, 3)."""
-    if n_sk:
-        return perturbed(texture("skyrmion_crystal", lattice, n_sk=n_sk, replicas=count), SHAKEN, seed)
-    loose = texture("random", lattice, replicas=count, seed=seed) + torch.tensor([0.0, 0.0, POLARIZED])
-    return torch.nn.functional.normalize(loose, dim=-1)
+    """Shaken crystals of one kind, (count, N, 3)."""
+    return perturbed(texture("skyrmion_crystal", lattice, n_sk=n_sk, replicas=count), SHAKEN, seed)
 
 
 def _relaxed(
@@ -110,8 +122,9 @@ def _cell_charge(spin: torch.Tensor, lattice: Lattice) -> np.ndarray:
     return (topological_charge(spin, lattice).abs() * CELL / lattice.sites).cpu().numpy()
 
 
-def _learned(fields: np.ndarray, settings: dict, say: Say) -> Lowest:
-    """Lowest state of the three kinds of starts at every field, per replica."""
+def _learned(settings: dict, say: Say) -> Learned:
+    """What the three kinds of starts become at every field."""
+    fields = np.array(settings["fields"])
     length, replicas = settings["size"], settings["replicas"]
     lattice = triangular(length, length, shells=3)
     electrons = load_force(NETWORK, lattice)
@@ -120,18 +133,15 @@ def _learned(fields: np.ndarray, settings: dict, say: Say) -> Lowest:
     rows = []
     for number, field in enumerate(fields):
         say(f"learned dynamics, H = {field:g}")
-        starts = [_start(n, lattice, replicas, 1000 * number + 100 * n) for n in (2, 1, 0)]
+        starts = [_start(n, lattice, replicas, 1000 * number + 100 * n) for n in KINDS]
         state, noise = SpinState(torch.cat(starts).to(device)), Noise([0] * (3 * replicas))
         force = in_field(electrons, field)
         for _ in range(settings["steps"]):
             state, _ = dynamics.step(state, force, noise)
         spin, energy = _relaxed(electrons, lattice, state.spin, field, settings["relax"])
         table = np.stack([energy, _cell_charge(spin, lattice), magnetization(spin, lattice)[:, 2].cpu().numpy()])
-        table = table.reshape(3, 3, replicas)
-        chosen = table[0].argmin(0)
-        rows.append(table[:, chosen, np.arange(replicas)])
-    stacked = np.stack(rows)
-    return Lowest(stacked[:, 0], stacked[:, 1], stacked[:, 2])
+        rows.append(table.reshape(3, len(KINDS), replicas))
+    return Learned(fields, *np.stack(rows, 1))
 
 
 def _difference(high: Branch, low: Branch) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -162,14 +172,16 @@ def _crossing(high: Branch, low: Branch) -> Transition | str:
     return Transition(float(fields[at] + step * inside[0]), float(error / steepness), float(error / steepness), 0.0)
 
 
-def _step(fields: np.ndarray, charge: np.ndarray, pair: tuple[int, int]) -> Transition | str:
-    """Where the learned n_sk steps from one number to the next; fields beyond the next step are left out."""
-    mean = charge.mean(0)
-    kept = (mean > pair[1] - 0.5) if pair[1] else (mean < pair[0] + 0.5)
-    try:
-        return step_position(fields[kept], charge[:, kept])
-    except ValueError as problem:
-        return str(problem)
+def _learned_crossing(learned: Learned, pair: tuple[int, int], replicas: int) -> Transition | str:
+    """Mean over replicas of where the energies of two kinds cross, or why they do not."""
+    found = [_crossing(learned.branch(pair[0], k), learned.branch(pair[1], k)) for k in range(replicas)]
+    none = [one for one in found if isinstance(one, str)]
+    if none:
+        return f"{len(none)} of {replicas} replicas: {none[0]}"
+    crossings = [one for one in found if isinstance(one, Transition)]
+    at, scatter = mean_and_error(np.array([one.at for one in crossings]))
+    rest = float(np.mean([one.error for one in crossings]))
+    return Transition(float(at), math.hypot(float(scatter), rest), float(scatter), rest)
 
 
 def _draw_energies(axes, branches: dict[int, Branch], crossings: dict) -> None:
@@ -192,10 +204,12 @@ def _mark(axes, crossings: dict) -> None:
             axes.axvspan(found.at - found.error, found.at + found.error, color=COLOURS[1], alpha=0.25, lw=0)
 
 
-def _draw_learned(left, right, fields: np.ndarray, lowest: Lowest, crossings: dict, branches: dict) -> None:
-    for axes, values, name in ((left, lowest.charge, "|n_sk|"), (right, lowest.polarization, "M_z")):
-        mean, error = mean_and_error(values, 1)
-        axes.errorbar(fields, mean, error, color=COLOURS[0], marker="o", capsize=2, label="learned, lowest state")
+def _draw_learned(left, right, learned: Learned, crossings: dict, branches: dict) -> None:
+    for axes, values, name in ((left, learned.charge, "|n_sk|"), (right, learned.polarization, "M_z")):
+        mean, error = mean_and_error(learned.lowest(values), 1)
+        axes.errorbar(
+            learned.fields, mean, error, color=COLOURS[0], marker="o", capsize=2, label="learned, lowest state"
+        )
         _mark(axes, crossings)
         axes.set(title=f"{name} (band: exact energies cross)", xlabel="H_z", ylabel=name)
     for (n_sk, branch), colour in zip(branches.items(), (COLOURS[0], COLOURS[2], COLOURS[1]), strict=True):

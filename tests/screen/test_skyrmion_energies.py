@@ -148,3 +148,19 @@ def test_shipped_branches_have_their_charges_and_the_slopes_of_rest():
         assert (np.diff(along) > 0).all()  # E is concave: d2E/dH2 = -dM/dH < 0
         area = np.diff(fields) * (along[1:] + along[:-1]) / 2
         assert np.abs(np.diff(energies) + area).max() < SHIPPED_REST, n_sk
+
+
+def test_learned_crystals_cross_replica_by_replica() -> None:
+    fields, roots = np.array([0.003, 0.0035, 0.004, 0.006]), np.array([0.00362, 0.00371])
+    along = np.array([[0.1, 0.2, 0.3]])[:, :, None] * np.ones((4, 1, 2))  # of n_sk = 2, 1, 0; constant: E is linear in H
+    offset = np.stack([0.1 * roots, 0.2 * roots, np.full(2, 1.0)])[None]
+    energy = offset - along * fields[:, None, None]
+    charge = np.array([2.0, 1.0, 0.0])[None, :, None] * np.ones((4, 1, 2))
+    charge[3, 0] = 1.0  # the crystal with two skyrmions per cell has lost one of them there
+    learned = skyrmion_phases.Learned(fields, energy, charge, along)
+    assert learned.branch(2, 0).fields.tolist() == fields[:3].tolist()
+    found = skyrmion_phases._learned_crossing(learned, (2, 1), 2)
+    assert found.at == pytest.approx(roots.mean()) and found.statistical == pytest.approx(np.ptp(roots) / 2)
+    assert found.error == pytest.approx(found.statistical), "dE/dH = -M_z holds exactly here"
+    assert learned.lowest(charge)[:, 0].tolist() == [2.0, 2.0, 1.0, 1.0]
+    assert "2 of 2 replicas" in skyrmion_phases._learned_crossing(learned, (1, 0), 2)
