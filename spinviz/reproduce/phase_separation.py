@@ -72,7 +72,7 @@ def make(full: bool, say: Say) -> Made:
     axes[0, 2].set(title="Size of ferromagnetic clusters ⟨s⟩^½")
     axes[0, 2].legend()
     numbers = {"distance": radii, "steps": steps, **{name: mean_and_error(c) for name, c in curves.items()}, "time": time,
-               "cluster_length": mean_and_error(size)}  # fmt: skip
+               "cluster_length": mean_and_error(size), "cluster_length_of_runs": size}  # fmt: skip
     return Made(
         sheet,
         numbers,

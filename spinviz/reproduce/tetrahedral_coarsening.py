@@ -88,7 +88,7 @@ def make(full: bool, say: Say) -> Made:
         Compared(f"collapse of S(k, t), k L < {DOMAINS:g}: mean square distance in errors", "scaling holds", quality, None,
                  "1: within errors; at larger k stands thermal noise, which does not scale"),
     ]  # fmt: skip
-    numbers = {"time": time, "L": mean_and_error(length), "wall_order": mean_and_error(order)}
+    numbers = {"time": time, "L": mean_and_error(length), "L_of_runs": length, "wall_order": mean_and_error(order)}
     return Made(
         sheet,
         numbers,
