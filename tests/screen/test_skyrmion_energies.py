@@ -152,7 +152,9 @@ def test_shipped_branches_have_their_charges_and_the_slopes_of_rest():
 
 def test_learned_crystals_cross_replica_by_replica() -> None:
     fields, roots = np.array([0.003, 0.0035, 0.004, 0.006]), np.array([0.00362, 0.00371])
-    along = np.array([[0.1, 0.2, 0.3]])[:, :, None] * np.ones((4, 1, 2))  # of n_sk = 2, 1, 0; constant: E is linear in H
+    along = np.array([[0.1, 0.2, 0.3]])[:, :, None] * np.ones(
+        (4, 1, 2)
+    )  # of n_sk = 2, 1, 0; constant: E is linear in H
     offset = np.stack([0.1 * roots, 0.2 * roots, np.full(2, 1.0)])[None]
     energy = offset - along * fields[:, None, None]
     charge = np.array([2.0, 1.0, 0.0])[None, :, None] * np.ones((4, 1, 2))
