@@ -263,3 +263,15 @@ def test_domains_are_followed_from_where_they_are_wider_than_walls_to_a_fifth_of
     assert (first, last) == (50.0, 80.0)
     first, last = tetrahedral_coarsening._window(time, np.full((2, 12), 2.5), lattice)  # no domains yet
     assert (first, last) == (time[8], time[11])
+
+
+def test_times_at_which_correlations_pass_a_level() -> None:
+    time, counts = np.array([0.0, 10.0, 20.0, 30.0]), np.full((4, 2), 5)
+    curve = np.array([[0.0, -0.1], [0.1, -0.3], [-0.1, -0.5], [0.3, -0.6]])  # of the two bins at the four times
+    rows = np.tile(np.stack([curve * counts, counts])[None], (12, 1, 1, 1))
+    value, error, _ = spin_glass._passing(rows, time, lambda c: -0.4 - c[:, 1])
+    assert value == pytest.approx(15) and error == pytest.approx(0, abs=1e-12)
+    assert spin_glass._passing(rows, time, lambda c: c[:, 0])[0] == pytest.approx(22.5), "the last time that it turns"
+    assert spin_glass._passing(rows, time, lambda c: 1 + c[:, 0])[0] == 0
+    assert spin_glass._passing(rows, time, lambda c: c[:, 1]) == (None, None, "not until t = 30")
+    assert "too thin" in spin_glass._passing(rows[:3], time, lambda c: c[:, 0])[2]
