@@ -1,10 +1,11 @@
 """Committee: two networks of one system, an accurate and a quick one. Where they disagree, at least one is wrong.
 
-The disagreement of a site is |h_perp(best) - h_perp(fast)| in units of the rms of |h_perp(best)|. The live warning is the
-share of sites above DOUBTFUL; a configuration counts as outside the data when it exceeds OUTSIDE_SHARE. Both are rules of
-thumb: agreement is no proof, for both members may be wrong alike. Measured on 60 fresh configurations of 12 x 12 of the
-skyrmion preset (random, quenches, textures; exact with 18 x 18 twists), in units of the rms force; "error" is the rms over
-the sites of a row, of the fast member and of the best one:
+The disagreement of a site is |h_perp(best) - h_perp(fast)| in units of the rms of |h_perp(best)|, but of at least REST of
+the rms in the data: near rest all forces vanish, and their errors do not as quickly. The live warning is the share of sites
+above DOUBTFUL; a configuration counts as outside the data when it exceeds OUTSIDE_SHARE. Both are rules of thumb:
+agreement is no proof, for both members may be wrong alike. Measured on 60 fresh configurations of 12 x 12 of the skyrmion
+preset (random, quenches, textures; exact with 18 x 18 twists), in units of the rms force; "error" is the rms over the sites
+of a row, of the fast member and of the best one:
 
     disagreement of a site   0-0.02  0.02-0.04  0.04-0.06  0.06-0.08  0.08-0.12  0.12-0.2
     part of all sites         0.187      0.304      0.262      0.148      0.087     0.012
@@ -33,6 +34,7 @@ OUTSIDE_SHARE = 0.5
 DISAGREEMENT = "disagreement"
 SHARE, LONGEST_REST = 0.03, 30.0  # of the worker's time; seconds
 SMALLEST_FORCE = 1e-9
+REST = 0.5
 
 
 def absence(preset: str, force: str) -> str:
@@ -85,10 +87,12 @@ class Committee:
 
 
 def disagreement(simulation: Simulation, other: ForceProvider) -> torch.Tensor:
-    """Difference (B, N) between the transverse forces of the network that runs and of ``other``, in units of the rms."""
+    """Difference (B, N) between the transverse forces of the network that runs and of ``other``, in the units above."""
     spin, terms = simulation.state.spin, simulation.force.terms  # type: ignore[attr-defined]
     field: Any = SumForce({name: term for name, term in terms.items() if name != "electrons"})
     own = transverse(simulation.response().force - field(simulation.state).force, spin)
     difference = own - transverse(other(simulation.state).force, spin)
-    size = own.square().sum(-1).mean(-1, keepdim=True).sqrt().clamp_min(SMALLEST_FORCE)
+    card = getattr(terms["electrons"], "card", {})
+    least = max(SMALLEST_FORCE, REST * float(card.get("errors", {}).get("all", {}).get("rms_field", 0.0)))
+    size = own.square().sum(-1).mean(-1, keepdim=True).sqrt().clamp_min(least)
     return (difference.norm(dim=-1) / size).cpu()

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine import ForceProvider, LearnedForce, Response, SpinState, triangular
+from engine import ForceProvider, LearnedForce, Response, SpinState, SumForce, triangular
 from engine.learning import weights
 from spinviz.controls import BATH, ELECTRONS, Controls
 from spinviz.running.audit import PATCH, Audit, Auditor, audited, error_share, transverse, window
 from spinviz.running.changes import built, value_at, with_force, with_values
-from spinviz.running.committee import DISAGREEMENT, Committee, absence, disagreement
+from spinviz.running.committee import DISAGREEMENT, REST, Committee, absence, disagreement
 from spinviz.views import AuditView, DisagreementView, SpinView
 from tests.screen.fake_simulation import FakeSimulation, fake_build
 from tests.screen.networks import ship
@@ -221,6 +221,22 @@ def test_the_page_opens_with_a_network_only_if_it_is_quick(monkeypatch: pytest.M
         controls = Controls()
         controls.choose("double_exchange")
         assert (controls.size, controls.force) == (size, force)
+
+
+def test_disagreement_at_rest_is_told_in_units_of_the_forces_of_the_data(shipped: Path) -> None:
+    simulation = built({**SMALL, "force": "best"})
+    up = SpinState(torch.tensor([0.0, 0.0, 1.0]).repeat(1, 36, 1))  # no force can act across these spins
+
+    class Constant(ForceProvider):
+        def __call__(self, state: SpinState) -> Response:
+            return Response(torch.tensor([1e-3, 0.0, 0.0]).expand_as(state.spin))
+
+    usual = 0.008
+    electrons = simulation.force.terms["electrons"]  # type: ignore[attr-defined]
+    known = replace(electrons, card={**electrons.card, "errors": {"all": {"rms_field": usual}}})
+    terms = {**simulation.force.terms, "electrons": known}  # type: ignore[attr-defined]
+    resting = replace(simulation, state=up, force=SumForce(terms))
+    assert np.allclose(disagreement(resting, Constant()).numpy(), 1e-3 / (REST * usual), rtol=1e-3)
 
 
 def test_the_page_opens_as_ever_without_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
