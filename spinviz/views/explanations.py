@@ -157,7 +157,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     "disagreement": Explanation(
         "Disagreement of two networks",
         "Difference of two learned forces, the quick one and the accurate one, at every site, in units of the rms force "
-        "(near rest: of half of that in the data): bright where the quick one errs. Now and then, as the accurate one takes long.",
+        "(near rest: of half of that in the data): bright where the quick one errs. Now "
+        "and then, as the accurate one takes long.",
         "d<sub>i</sub> = | h<sub>⊥,i</sub><sup>(1)</sup> − h<sub>⊥,i</sub><sup>(2)</sup> | / rms(h<sub>⊥</sub>)",
         "Query by committee: H. S. Seung, M. Opper, H. Sompolinsky, COLT 1992.",
     ),
