@@ -39,7 +39,7 @@ PAPER = {(2, 1): 0.00325, (1, 0): 0.0065}
 SMALL: dict[str, Any] = {
     "branches": {2: (0.003, 0.0035, 0.004), 1: (0.003, 0.0035, 0.004, 0.006, 0.007, 0.008), 0: (0.006, 0.007, 0.008)},
     "twists": (12, 24), "meshes": (36, 48), "evaluations": 20, "size": 24, "replicas": 3,
-    "fields": (0.0025, 0.003, 0.0035, 0.004, 0.005, 0.006, 0.0065, 0.007, 0.0075), "steps": 30, "relax": 60,
+    "fields": (0.003, 0.0035, 0.004, 0.005, 0.006, 0.0065, 0.007), "steps": 30, "relax": 60,
 }  # fmt: skip
 FULL: dict[str, Any] = {
     "branches": {n: tuple(np.round(np.arange(low, high + 1e-6, 0.0005), 6)) for n, low, high in
