@@ -17,9 +17,9 @@ from engine.learning import train as training
 from engine.learning.dataset import Records
 from engine.learning.force import LearnedForce
 from engine.learning.network import Network, transverse
-from engine.learning.networks import few_poles
 from engine.learning.networks.few_poles import FewPoles
 from engine.learning.pole_fit import RationalStep, fit_poles, spectrum
+from engine.learning.pole_sum import PoleSum
 from engine.learning.run import TrainingOptions
 from engine.models import SDModel
 from engine.state import SpinState
@@ -106,10 +106,10 @@ def test_at_fixed_filling_the_field_is_the_derivative() -> None:
 def test_on_a_few_sites_the_number_of_electrons_is_that_of_the_levels() -> None:
     """Third neighbours of a 3 x 3 lattice are first ones on the other side: Tr h^2 must know which way."""
     network, spin = filled(hopping={1: 1.0, 3: -0.5}, period=1), random_spins((3, 3), batch=1)
-    problem = few_poles._Problem(network, spin, (3, 3))
+    problem = PoleSum(network, spin, (3, 3))
     mu = torch.tensor([-1.0], dtype=torch.float64)
     _, number, _ = problem.evaluate(mu)
-    (mesh, _), matrix = network._meshes((3, 3)), problem.matrix
+    (mesh, _), matrix = network.meshes((3, 3)), problem.matrix
     thetas = twist_mesh(mesh, 2, torch.float64, spin.device, centred=True)
     levels = torch.linalg.eigvalsh(matrix.add_onsite(matrix.to_dense_bonds(thetas).clone())[0])
     expected = STEP.occupation((levels - mu).flatten().numpy()).sum() / len(thetas)
