@@ -85,7 +85,8 @@ def compared_growth(quantity: str, paper: str, growth: Growth) -> list[Compared]
     if growth.refused is not None:
         first = Compared(quantity, paper, None, None, f"{growth.refused} ({when})")
     else:
-        first = Compared(quantity, paper, growth.exponent, growth.error, f"{when}; half of the bend: {growth.bend:.2f}")
+        bend = f"half of the bend: {growth.bend:.2f}" if growth.halves else "too few times to see a bend"
+        first = Compared(quantity, paper, growth.exponent, growth.error, f"{when}; {bend}")
     names = ("early", "late")
     return [first, *(Compared(f"{quantity}: slope in the {name} half of that window", paper, half.value, half.error)
                      for name, half in zip(names, growth.halves, strict=False))]  # fmt: skip
