@@ -51,7 +51,8 @@ class Estimate:
 class Growth:
     """Exponent n of L = A t^n: ``exponent`` +- ``error``, which joins ``statistical`` (bootstrap over replicas) and the
     larger of ``window_spread`` (standard deviation over windows of times) and ``bend`` (half the difference of the slopes
-    of the two ``halves``, as far as it is more than noise). ``refused`` says why there is no exponent, or is None."""
+    of the two ``halves``, as far as it is more than noise; 0 without halves). ``refused`` says why there is no exponent, or
+    is None."""
 
     exponent: float
     error: float
@@ -162,11 +163,9 @@ def growth_exponent(
     if length.ndim != 2 or time.shape != length.shape[1:] or len(length) < 2:
         raise ValueError(f"growth needs times (T,) and lengths (R >= 2, T), got {time.shape} and {length.shape}")
 
-    def slope(some: np.ndarray, at: tuple[float, float] = window) -> float:
-        return power_law_fit(time, some.mean(0), at).exponent
-
+    slope = partial(_slope, time)
     whole = power_law_fit(time, length.mean(0), window)
-    statistical = bootstrap(length, slope, resamples, seed).error
+    statistical = bootstrap(length, partial(slope, window=window), resamples, seed).error
     quarter = (window[1] / max(window[0], 1e-300)) ** 0.25
     windows = [(window[0] * quarter, window[1]), (window[0], window[1] / quarter)]
     usable = [w for w in windows if ((time >= w[0]) & (time <= w[1])).sum() >= 3]
@@ -187,6 +186,11 @@ def growth_exponent(
     )
 
 
+def _slope(time: np.ndarray, length: np.ndarray, window: tuple[float, float]) -> float:
+    """Exponent of the mean of lengths (R, T) over replicas."""
+    return power_law_fit(time, length.mean(0), window).exponent
+
+
 def _bend(
     time: np.ndarray, length: np.ndarray, window: tuple[float, float], resamples: int, seed: int
 ) -> tuple[float, tuple[Estimate, ...]]:
@@ -196,12 +200,9 @@ def _bend(
         return 0.0, ()
     middle = len(inside) // 2
     parts = [(time[some[0]], time[some[-1]]) for some in (inside[: middle + 1], inside[middle:])]
-
-    def slope(some: np.ndarray, part: tuple[float, float]) -> float:
-        return power_law_fit(time, some.mean(0), part).exponent
-
     early, late = parts
-    halves = tuple(bootstrap(length, partial(slope, part=part), resamples, seed) for part in parts)
+    slope = partial(_slope, time)
+    halves = tuple(bootstrap(length, partial(slope, window=part), resamples, seed) for part in parts)
     difference = bootstrap(length, lambda some: slope(some, late) - slope(some, early), resamples, seed)
     return math.sqrt(max(0.0, difference.value**2 - difference.error**2)) / 2, halves
 

@@ -69,12 +69,12 @@ class Learned:
         return np.take_along_axis(values, self.energy.argmin(1)[:, None], 1)[:, 0]
 
     def branch(self, n_sk: int, replica: int) -> Branch:
-        """One crystal along the field, where it has kept its charge."""
+        """One crystal along the field, where it has kept its charge; its torque is not known."""
         kind = KINDS.index(n_sk)
         energy, charge, along = (v[:, kind, replica] for v in (self.energy, self.charge, self.polarization))
         kept = np.abs(charge - n_sk) < 0.5
         return Branch(
-            self.fields[kept], energy[kept], energy[kept], charge[kept], along[kept], np.full(int(kept.sum()), TORQUE)
+            self.fields[kept], energy[kept], energy[kept], charge[kept], along[kept], np.full(int(kept.sum()), np.nan)
         )
 
 
