@@ -15,6 +15,14 @@ def add_reproduce(commands: Any) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="of the figure; see --list")
     parser.add_argument("--list", action="store_true", help="what there is, and what each figure needs")
     parser.add_argument("--full", action="store_true", help="the papers' sizes: for a GPU, or a night")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="changes",
+        help="another value of one setting (see --list), such as starts=30; may be given several times",
+    )
     parser.add_argument("--out", default=".", metavar="FOLDER", help="gets NAME.png, NAME.svg and NAME.json (.)")
     parser.add_argument("--json", action="store_true", help="print the summary as one line of JSON")
 
@@ -31,7 +39,7 @@ def reproduce(arguments: Namespace) -> int:
     def say(text: str) -> None:
         print(f"{arguments.name}: {text}", file=sys.stderr, flush=True)
 
-    done = made(arguments.name, Path(arguments.out), arguments.full, say)
+    done = made(arguments.name, Path(arguments.out), arguments.full, arguments.changes, say)
     if arguments.json:
         compared = [{"quantity": c.quantity, "paper": c.paper, "ours": c.ours, "error": c.error} for c in done.compared]
         print(json.dumps({"files": [str(path) for path in done.files], "seconds": round(done.seconds, 1),
@@ -47,13 +55,20 @@ def reproduce(arguments: Namespace) -> int:
 
 def _list(as_json: bool) -> int:
     from spinviz.reproduce import FIGURES, missing_weights
+    from spinviz.reproduce.figure import plain
+
+    def written(value: Any) -> str:
+        return ",".join(f"{one:g}" for one in value) if isinstance(value, list) else f"{value}"
 
     rows = [{"name": f.name, "paper": f.paper, "shows": f.shows, "full": f.full, "needs": list(f.weights),
-             "missing": list(missing_weights(f))} for f in FIGURES.values()]  # fmt: skip
+             "missing": list(missing_weights(f)), "settings": plain(f.small), "full_settings": plain(f.large)}
+            for f in FIGURES.values()]  # fmt: skip
     if as_json:
         print(json.dumps(rows))
         return 0
     for row in rows:
         lacking = f"   [needs {', '.join(row['missing'])}, which is not there]" if row["missing"] else ""
         print(f"{row['name']:<24}{row['paper']}{lacking}\n    {row['shows']}\n    --full: {row['full']}")
+        changeable = [f"{key}={written(v)}" for key, v in row["settings"].items() if not isinstance(v, dict)]
+        print(f"    --set {'; '.join(changeable)}")
     return 0

@@ -7,35 +7,34 @@ the transverse part in units of the rms of the exact transverse field, as the pr
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from engine.learning.evaluate import symmetry_errors
 from engine.learning.network import Network, field_and_energy, transverse
 from engine.statistics import mean_and_error
-from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
+from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.networks import exact_force, field, networks_of, test_states
+from spinviz.reproduce.settings import Settings
+from spinviz.reproduce.work import Work
 
 PRESET, LENGTH = "skyrmion", 12
-SMALL: dict[str, Any] = {"records": 6, "twists": 6}
-FULL: dict[str, Any] = {"records": 40, "twists": 12}
+SMALL: Settings = {"records": 6, "twists": 6}
+FULL: Settings = {"records": 40, "twists": 12}
 SYMMETRIES = {"rotation": "spin rotation", "translation": "translation", "point_group": "point group",
               "time_reversal": "time reversal"}  # fmt: skip
 EXACT = 1e-9  # below this a symmetry is exact but for rounding
 
 
-def make(full: bool, say: Say) -> Made:
-    settings = FULL if full else SMALL
+def make(settings: Settings, work: Work) -> Made:
     force, lattice = exact_force(PRESET, LENGTH, settings["twists"])
     spin = test_states(lattice, settings["records"], seed=7)
-    say(f"exact forces of {len(spin)} configurations")
+    work.say(f"exact forces of {len(spin)} configurations")
     exact = transverse(field(force, spin), spin).double()
     rms = float(exact.square().sum(-1).mean().sqrt())
     table = {}
     for name, network in networks_of(PRESET).items():
-        say(f"network {name}")
+        work.say(f"network {name}")
         table[name] = _errors(network, spin, exact, rms)
     cnn = networks_of(PRESET)["cnn"]
     prediction, symmetry = _distributions(cnn, spin, exact, rms)
@@ -117,5 +116,5 @@ def _ratio_error(one: dict[str, np.ndarray]) -> float:
 FIGURE = Figure(
     "equivariance", "Symmetry beside accuracy", "001 fig. 9",
     "symmetry error of each network beside its prediction error: spin rotation, translation, point group, time reversal",
-    make, ("skyrmion/best", "skyrmion/cnn"), "40 records, 12 x 12 twists",
+    make, SMALL, FULL, ("skyrmion/best", "skyrmion/cnn"), "40 records, 12 x 12 twists",
 )  # fmt: skip

@@ -23,6 +23,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from engine.files import write_whole
+from spinviz.reproduce.settings import Settings
+from spinviz.reproduce.work import Work
 from spinviz.theme import LINES, PAGE
 
 COLOURS = (*LINES["light"], "#5b6472", "#7a3fb0", "#0e7490", "#111827")
@@ -67,18 +69,18 @@ class Made:
     remarks: Sequence[str] = ()
 
 
-Say = Callable[[str], None]
-
-
 @dataclass(frozen=True)
 class Figure:
-    """An entry of the registry. ``make(full, say)`` computes and draws; ``weights``: networks it needs."""
+    """An entry of the registry. ``make(settings, work)`` computes and draws, with the settings ``small``, in minutes on two
+    cores, or ``large``, as the papers'; ``weights``: networks it needs; ``full``: what is large, in words."""
 
     name: str
     title: str
     paper: str
     shows: str
-    make: Callable[[bool, Say], Made]
+    make: Callable[[Settings, Work], Made]
+    small: Settings
+    large: Settings
     weights: tuple[str, ...] = ()
     full: str = field(default="")
 

@@ -9,8 +9,6 @@ No spin-orbit coupling, no net magnetization needed: all of it is topological. E
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -19,10 +17,12 @@ from engine.models import SDModel
 from engine.observables import hall_conductivity
 from engine.presets import PRESETS
 from engine.textures import texture
-from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
+from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
+from spinviz.reproduce.settings import Settings
+from spinviz.reproduce.work import Work
 
-SMALL: dict[str, Any] = {"tetrahedral_twists": (12, 16), "crystal_twists": (5, 8), "points": 61}
-FULL: dict[str, Any] = {"tetrahedral_twists": (24, 32), "crystal_twists": (10, 14), "points": 241}
+SMALL: Settings = {"tetrahedral_twists": (12, 16), "crystal_twists": (5, 8), "points": 61}
+FULL: Settings = {"tetrahedral_twists": (24, 32), "crystal_twists": (10, 14), "points": 241}
 TEMPERATURE = 0.03  # of the crystal's electrons: smooths the levels of a finite mesh
 GAP_POTENTIAL = -3.305  # middle of the gap at filling 1/4
 STRONG = 6.0  # coupling at which some of the crystal's bands are separated by gaps: quantized there
@@ -30,20 +30,19 @@ GAPS = (-1.66, 10.81)  # chemical potentials inside two of these gaps (45 and 93
 WORST = 3.0  # e^2/h: where two meshes differ by more, the curve is not drawn
 
 
-def make(full: bool, say: Say) -> Made:
-    settings = FULL if full else SMALL
-    say("tetrahedral state")
+def make(settings: Settings, work: Work) -> Made:
+    work.say("tetrahedral state")
     mu = np.linspace(-6.5, 6.5, 4 * settings["points"])
     tetra = {sign: _two_meshes("tetrahedral", 4, {"handedness": sign}, mu, settings["tetrahedral_twists"], 0.0)
              for sign in (1, -1)}  # fmt: skip
     crystal_mu = np.linspace(-6.0, -1.0, settings["points"])
     crystals = {}
     for n_sk in (1, 2):
-        say(f"skyrmion crystal n_sk = {n_sk}")
+        work.say(f"skyrmion crystal n_sk = {n_sk}")
         crystals[n_sk] = _two_meshes(
             "skyrmion", 12, {"n_sk": n_sk}, crystal_mu, settings["crystal_twists"], TEMPERATURE
         )
-    say("skyrmion crystal at strong coupling")
+    work.say("skyrmion crystal at strong coupling")
     strong_mu = np.sort(np.append(np.linspace(-2.4, -0.8, settings["points"]), GAPS))
     strong = _two_meshes("skyrmion", 12, {"n_sk": 1}, strong_mu, settings["crystal_twists"], 0.0, STRONG)
     sheet, axes = panels(1, 3)
@@ -112,6 +111,7 @@ def _numbers(mu, tetra, crystal_mu, crystals, strong_mu, strong) -> dict:
 
 FIGURE = Figure(
     "hall", "Hall conductivity of noncoplanar order", "004 section III",
-    "σ_xy quantized in the tetrahedral state; topological Hall conductivity of the skyrmion crystal against μ", make, (),
+    "σ_xy quantized in the tetrahedral state; topological Hall conductivity of the skyrmion crystal against μ",
+    make, SMALL, FULL, (),
     "finer meshes of twists",
 )  # fmt: skip

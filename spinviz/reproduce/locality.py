@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,19 +21,20 @@ from engine.lattice import Lattice
 from engine.learning.network import Network, field_and_energy, transverse
 from engine.observables.spin import nearest_image
 from engine.textures import texture
-from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
+from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.networks import exact_force, field, networks_of
+from spinviz.reproduce.settings import Settings
+from spinviz.reproduce.work import Work
 
 PRESET = "skyrmion"
-SMALL: dict[str, Any] = {"size": 15, "twists": 4, "samples": 4}
-FULL: dict[str, Any] = {"size": 30, "twists": 4, "samples": 16}
+SMALL: Settings = {"size": 15, "twists": 4, "samples": 4}
+FULL: Settings = {"size": 30, "twists": 4, "samples": 16}
 SHARE = 0.9  # of the squared response: the effective receptive field
 FAR = 7.0  # paper 000: "almost no correlation" from there on
 Field = Callable[[torch.Tensor], torch.Tensor]
 
 
-def make(full: bool, say: Say) -> Made:
-    settings = FULL if full else SMALL
+def make(settings: Settings, work: Work) -> Made:
     length, samples = settings["size"], settings["samples"]
     force, lattice = exact_force(PRESET, length, settings["twists"])
     before = texture("random", lattice, replicas=samples, seed=11)
@@ -46,7 +46,7 @@ def make(full: bool, say: Say) -> Made:
         fields[name] = partial(_learned, network, (length, length))
     table = {}
     for name, ask in fields.items():
-        say(f"response: {name}")
+        work.say(f"response: {name}")
         table[name] = _response(ask, before, after)
     return _drawn(table, distance, lattice, settings)
 
@@ -132,5 +132,5 @@ def _map(axes, squares: np.ndarray, lattice: Lattice) -> None:
 FIGURE = Figure(
     "locality", "How far a force sees", "000 fig. S3; 001 fig. 10",
     "response of the force to one new spin against distance, exact and of each network; effective receptive field; error "
-    "floor against radius", make, ("skyrmion/best", "skyrmion/cnn"), "30 x 30, 16 samples",
+    "floor against radius", make, SMALL, FULL, ("skyrmion/best", "skyrmion/cnn"), "30 x 30, 16 samples",
 )  # fmt: skip

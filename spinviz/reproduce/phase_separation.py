@@ -9,8 +9,6 @@ counted from the time of the smallest ones on. Temperature 0.022 is our choice (
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -24,11 +22,13 @@ from engine.presets import preset
 from engine.state import SpinState
 from engine.statistics import growth_exponent, mean_and_error
 from engine.textures import texture
-from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
+from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps
+from spinviz.reproduce.settings import Settings
+from spinviz.reproduce.work import Work
 
-SMALL: dict[str, Any] = {"size": 12, "starts": 6, "steps": 80, "large": 32, "large_starts": 4, "large_steps": 1500}
-FULL: dict[str, Any] = {
+SMALL: Settings = {"size": 12, "starts": 6, "steps": 80, "large": 32, "large_starts": 4, "large_steps": 1500}
+FULL: Settings = {
     "size": 30,
     "starts": 20,
     "steps": 1000,
@@ -42,20 +42,19 @@ TIME_STEP = 0.5
 LARGE_TIME_STEP = 2.0  # 0.5, 1 and 2 give the same energies and C(1) on 16 x 16 until t = 80; 4 does not
 
 
-def make(full: bool, say: Say) -> Made:
-    settings = FULL if full else SMALL
+def make(settings: Settings, work: Work) -> Made:
     small = square(settings["size"], settings["size"], shells=3)
     exact = preset("double_exchange", settings["size"], force="ed", electron_temperature=TEMPERATURE).force
     steps = [0, settings["steps"] // 8, settings["steps"] // 2, settings["steps"]]
     curves = {}
     for name, force in (("exact", exact), ("learned", load_force(NETWORK, small))):
-        say(f"{name}, {settings['size']} x {settings['size']}")
+        work.say(f"{name}, {settings['size']} x {settings['size']}")
         states = _states(force, small, settings["starts"], steps, TIME_STEP, "cpu")
         curves[name] = np.stack([spin_correlation(spin, small)[1].numpy() for spin in states], 1)
     radii = spin_correlation(states[0], small)[0].numpy()
     large = square(settings["large"], settings["large"], shells=3)
     large_steps = kept_steps(settings["large_steps"], 28)
-    say(f"learned, {settings['large']} x {settings['large']}")
+    work.say(f"learned, {settings['large']} x {settings['large']}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     force = load_force(NETWORK, large)
     states = _states(force, large, settings["large_starts"], large_steps, LARGE_TIME_STEP, device)
@@ -167,6 +166,7 @@ def _arrested(time: np.ndarray, size: np.ndarray, window: tuple[float, float] | 
 
 FIGURE = Figure(
     "phase-separation", "Phase separation of the double-exchange model", "004 figs. 4, 5",
-    "spin correlations learned against exact; size of ferromagnetic clusters with its early exponent and late arrest", make,
+    "spin correlations learned against exact; size of ferromagnetic clusters with its early exponent and late arrest",
+    make, SMALL, FULL,
     (NETWORK,), "30 x 30 exact, 100 x 100 learned",
 )  # fmt: skip

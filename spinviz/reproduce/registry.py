@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import platform
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ import matplotlib
 import torch
 
 from engine.io.trajectory import installed_version
+from engine.learning.weights import find as find_network
 from engine.learning.weights import shipped
 from spinviz.reproduce import (
     equivariance,
@@ -28,7 +28,9 @@ from spinviz.reproduce import (
     spin_glass,
     tetrahedral_coarsening,
 )
-from spinviz.reproduce.figure import STYLE, Compared, Figure, Say, write
+from spinviz.reproduce.figure import STYLE, Compared, Figure, write
+from spinviz.reproduce.settings import changed
+from spinviz.reproduce.work import Work, clocks, pieces_folder
 
 MODULES = (
     skyrmion_phases, skyrmion_healing, skyrmion_quench, locality, tetrahedral_coarsening, phase_separation, spin_glass,
@@ -63,12 +65,20 @@ def missing_weights(figure: Figure) -> tuple[str, ...]:
     return tuple(name for name in figure.weights if name not in there)
 
 
-def reproduce(name: str, folder: Path, full: bool = False, say: Say = lambda text: None) -> Reproduced:
-    """Compute, draw and write one figure. ``full``: with the papers' sizes (for a GPU or a long night).
+def reproduce(
+    name: str,
+    folder: Path,
+    full: bool = False,
+    changes: Sequence[str] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> Reproduced:
+    """Compute, draw and write one figure. ``full``: with the papers' sizes (for a GPU or a long night); ``changes``:
+    "KEY=VALUE" for single settings. Interrupted and asked for again it goes on with the pieces that are ready.
 
-    Raises ValueError for an unknown name, a folder that cannot be written, and networks that are not there.
+    Raises ValueError for an unknown name or setting, a folder that cannot be written, and networks that are not there.
     """
     figure = find(name)
+    settings = changed(name, figure.large if full else figure.small, changes)
     if missing := missing_weights(figure):
         preset, network = missing[0].split("/")
         raise ValueError(
@@ -80,16 +90,18 @@ def reproduce(name: str, folder: Path, full: bool = False, say: Say = lambda tex
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out must be a folder, got the file {folder}")
     folder.mkdir(parents=True, exist_ok=True)
-    wall, processor = time.perf_counter(), time.process_time()
+    pieces = pieces_folder(folder, name, settings, installed_version(), [find_network(one) for one in figure.weights])
+    work, began = Work(say, pieces), clocks()
     with matplotlib.rc_context(STYLE):
-        made = figure.make(full, say)
-    seconds = time.perf_counter() - wall
+        made = figure.make(settings, work)
+    seconds, processor = (float(spent) for spent in clocks() - began + work.before)
     facts = {
         "paper": figure.paper, "shows": figure.shows, "version": "full" if full else "small",
-        "command": f"spinviz reproduce {name}{' --full' if full else ''}",
-        "seconds": round(seconds, 1), "processor_seconds": round(time.process_time() - processor, 1),
+        "command": " ".join(["spinviz reproduce", name, *["--full"] * full, *(f"--set {one}" for one in changes)]),
+        "seconds": round(seconds, 1), "processor_seconds": round(processor, 1),
         "threads": torch.get_num_threads(), "spinviz_version": installed_version(), "torch": torch.__version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors", "made": datetime.now(UTC).strftime("%Y-%m-%d"),
     }  # fmt: skip
     files = write(folder, name, f"{figure.title} ({figure.paper})", made, facts)
+    work.finished()
     return Reproduced(files, made.compared, made.remarks, seconds)

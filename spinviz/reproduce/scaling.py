@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,12 +24,14 @@ from engine.state import SpinState
 from engine.statistics import bootstrap
 from engine.textures import texture
 from engine.threads import one_thread
-from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
+from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.networks import networks_of
+from spinviz.reproduce.settings import Settings
+from spinviz.reproduce.work import Work
 
 PRESET = "skyrmion"
-SMALL: dict[str, Any] = {"exact": (8, 12, 16, 20, 24), "kpm": (12, 24, 36), "learned": (12, 24, 48, 96), "repeats": 4}
-FULL: dict[str, Any] = {
+SMALL: Settings = {"exact": (8, 12, 16, 20, 24), "kpm": (12, 24, 36), "learned": (12, 24, 48, 96), "repeats": 4}
+FULL: Settings = {
     "exact": (16, 24, 32, 48),
     "kpm": (24, 48, 96, 192),
     "learned": (24, 48, 96, 192, 384, 576),
@@ -41,11 +42,10 @@ LARGEST_OF_BEST = 192  # its time grows as L^3
 PAPER = {"ED": 3.0, "KPM": 1.0}
 
 
-def make(full: bool, say: Say) -> Made:
-    settings = FULL if full else SMALL
-    device = torch.device("cuda" if full and torch.cuda.is_available() else "cpu")
+def make(settings: Settings, work: Work) -> Made:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with one_thread():
-        times = _all_times(settings, device, say)
+        times = _all_times(settings, device, work)
     sheet, axes = panels(1, 2)
     compared, numbers = [], {}
     for number, (name, (sites, seconds)) in enumerate(times.items()):
@@ -73,7 +73,7 @@ def make(full: bool, say: Say) -> Made:
     )
 
 
-def _all_times(settings: dict, device: torch.device, say: Say) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _all_times(settings: dict, device: torch.device, work: Work) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     def measured(force_at: Callable[[int], ForceProvider], lengths: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         columns = [_seconds(force_at(length), length, settings["repeats"], device) for length in lengths]
         return np.array([length * length for length in lengths]), np.stack(columns, 1)
@@ -84,12 +84,12 @@ def _all_times(settings: dict, device: torch.device, say: Say) -> dict[str, tupl
     def kpm(length: int) -> ForceProvider:
         return preset(PRESET, length, force="kpm", moments=MOMENTS, probes=COLUMNS).force
 
-    say("exact diagonalization")
+    work.say("exact diagonalization")
     times = {"ED": measured(exact, settings["exact"])}
-    say("kernel polynomial method")
+    work.say("kernel polynomial method")
     times["KPM"] = measured(kpm, settings["kpm"])
     for name, network in networks_of(PRESET).items():
-        say(f"network {name}")
+        work.say(f"network {name}")
         lengths = [n for n in settings["learned"] if name != "best" or n <= LARGEST_OF_BEST]
         times[name] = measured(partial(_learned, network), lengths)
     return times
@@ -137,6 +137,6 @@ def _ratio(times: dict[str, tuple[np.ndarray, np.ndarray]], network: str) -> tup
 
 FIGURE = Figure(
     "scaling", "Time of a force against size", "000 fig. S1; 004 section II",
-    "time per force against N: exact diagonalization, kernel polynomial method, every network", make,
+    "time per force against N: exact diagonalization, kernel polynomial method, every network", make, SMALL, FULL,
     ("skyrmion/best", "skyrmion/fast"), "up to 576 x 576, on a GPU if there is one",
 )  # fmt: skip

@@ -6,8 +6,6 @@ before and after, S at the six peaks and the topological charge. On 12 x 12 the 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -21,33 +19,34 @@ from engine.observables import peak_order, topological_charge
 from engine.state import SpinState
 from engine.statistics import mean_and_error
 from engine.textures import perturbed, texture
-from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
+from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.networks import exact_force
 from spinviz.reproduce.pictures import draw_spins, kept_steps
+from spinviz.reproduce.settings import Settings
+from spinviz.reproduce.work import Work
 
-SMALL: dict[str, Any] = {
+SMALL: Settings = {
     "size": 48, "starts": 4, "steps": 100, "exact_steps": 20, "exact_starts": 3, "twists": 4, "network": "skyrmion/best",
 }  # fmt: skip
-FULL: dict[str, Any] = {
+FULL: Settings = {
     "size": 96, "starts": 30, "steps": 5000, "exact_steps": 100, "exact_starts": 10, "twists": 8, "network": "skyrmion/fast",
 }  # fmt: skip
 FIELD, TIME_STEP, DAMPING, KICK, CELL = 0.005, 5.0, 1.0, 0.5, 48
 PEAK = (np.pi / 3, 0.0)
 
 
-def make(full: bool, say: Say) -> Made:
-    settings = FULL if full else SMALL
+def make(settings: Settings, work: Work) -> Made:
     lattice = triangular(settings["size"], settings["size"], shells=3)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     steps = kept_steps(settings["steps"], 20)
-    say(f"learned, {settings['size']} x {settings['size']}")
+    work.say(f"learned, {settings['size']} x {settings['size']}")
     network = settings["network"]
     before, after, order, charge = _healed(load_force(network, lattice), lattice, settings["starts"], steps, device)
     exact, small = exact_force("skyrmion", 12, settings["twists"])
     short = kept_steps(settings["exact_steps"], 8)
     pairs = {}
     for name, force in (("exact", exact), ("learned", load_force(network, small))):
-        say(f"{name}, 12 x 12")
+        work.say(f"{name}, 12 x 12")
         pairs[name] = _healed(force, small, settings["exact_starts"], short, torch.device("cpu"))
     sheet, axes = panels(1, 4)
     draw_spins(axes[0, 0], lattice, before[0], "before")
@@ -105,7 +104,8 @@ def _compared(order: np.ndarray, charge: np.ndarray, cells: float, pairs: dict) 
 
 FIGURE = Figure(
     "skyrmion-healing", "A shaken skyrmion crystal heals", "001 figs. 7, 8; 002 fig. 3.15",
-    "texture before and after, strength of the peaks and topological charge in time, learned beside exact", make,
+    "texture before and after, strength of the peaks and topological charge in time, learned beside exact",
+    make, SMALL, FULL,
     (SMALL["network"], FULL["network"]),
     "96 x 96, 30 starts, 5000 steps",
 )  # fmt: skip

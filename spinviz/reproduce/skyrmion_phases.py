@@ -6,17 +6,18 @@ where two energies cross: zero of the cubic through differences and slopes dE/dH
 Error of a difference, for all fields of a pair: rms change from one mesh to the other, and rms failure of dE/dH = -M_z
 from field to field (over sqrt 2, two energies), which is what rest on a mesh of its own leaves; in quadrature.
 
-Learned dynamics: shaken crystals of each kind on a large lattice move by the LLG equation at damping 1, then relax; at
-every field the lowest energy of the three counts. At T = 0 a state that is only metastable stays: without comparing
-energies the dynamics alone shows where a crystal becomes unstable, not where the phases cross. Critical fields are again
-where energies cross, for every replica; their error joins its scatter and the failure of dE/dH = -M_z. n_sk = |Q| 48 / N.
+Learned dynamics: shaken crystals on a large lattice, at every field of the kinds that are followed there, move by the LLG
+equation at damping 1, then relax; the lowest energy counts. At T = 0 a state that is only metastable stays: without
+comparing energies the dynamics alone shows where a crystal becomes unstable, not where the phases cross. Critical fields
+are again where energies cross, for every replica; their error joins its scatter and the failure of dE/dH = -M_z.
+n_sk = |Q| 48 / N.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,19 +32,21 @@ from engine.presets import PRESETS
 from engine.state import SpinState
 from engine.statistics import Transition, mean_and_error
 from engine.textures import perturbed, texture
-from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
+from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
+from spinviz.reproduce.settings import Settings
 from spinviz.reproduce.skyrmion_energies import Branch, follow, in_field, magnetic_cell
+from spinviz.reproduce.work import Work, visited
 
 CELL = 48
 PAPER = {(2, 1): 0.00325, (1, 0): 0.0065}
-SMALL: dict[str, Any] = {
+SMALL: Settings = {
     "branches": {2: (0.003, 0.0035, 0.004), 1: (0.003, 0.0035, 0.004, 0.006, 0.007, 0.008), 0: (0.006, 0.007, 0.008)},
     "twists": (12, 24), "meshes": (36, 48), "evaluations": 20, "size": 24, "replicas": 3,
     "fields": (0.003, 0.0035, 0.004, 0.005, 0.006, 0.0065, 0.007), "steps": 30, "relax": 60,
 }  # fmt: skip
-FULL: dict[str, Any] = {
+FULL: Settings = {
     "branches": {n: tuple(np.round(np.arange(low, high + 1e-6, 0.0005), 6)) for n, low, high in
-                 ((2, 0.0005, 0.0045), (1, 0.002, 0.008), (0, 0.0055, 0.01))},
+                 ((2, 0.0, 0.0045), (1, 0.002, 0.008), (0, 0.0055, 0.01))},
     "twists": (12, 24, 36), "meshes": (48, 72), "evaluations": 60, "size": 96, "replicas": 30,
     "fields": tuple(np.round(np.arange(0, 0.0101, 0.0005), 6)), "steps": 400, "relax": 600,
 }  # fmt: skip
@@ -52,12 +55,13 @@ TORQUE, FIRST_STEP = 2e-6, 30.0
 TIME_STEP = 5.0
 NETWORK = "skyrmion/best"
 KINDS = (2, 1, 0)
+Points = list[tuple[int, int, float]]
 
 
 @dataclass(frozen=True)
 class Learned:
     """States that shaken crystals with n_sk = 2, 1, 0 become: energy per site, charge per cell, M_z. Arrays
-    (fields, kinds, replicas)."""
+    (fields, kinds, replicas), NaN for a kind that is not followed at a field."""
 
     fields: np.ndarray
     energy: np.ndarray
@@ -66,7 +70,7 @@ class Learned:
 
     def lowest(self, values: np.ndarray) -> np.ndarray:
         """Of these values those of the kind with the lowest energy, (fields, replicas)."""
-        return np.take_along_axis(values, self.energy.argmin(1)[:, None], 1)[:, 0]
+        return np.take_along_axis(values, np.nanargmin(self.energy, 1)[:, None], 1)[:, 0]
 
     def branch(self, n_sk: int, replica: int) -> Branch:
         """One crystal along the field, where it has kept its charge; its torque is not known."""
@@ -78,15 +82,11 @@ class Learned:
         )
 
 
-def make(full: bool, say: Say) -> Made:
-    settings = FULL if full else SMALL
-    lattice = magnetic_cell()
-    branches = {
-        n: follow(n, fields, lattice, settings["twists"], settings["meshes"], settings["evaluations"], say)
-        for n, fields in settings["branches"].items()
-    }
+def make(settings: Settings, work: Work) -> Made:
+    points = _points(settings)
+    branches = {n: _branch(n, settings, work) for n in settings["branches"]}
     crossings = {pair: _crossing(branches[pair[0]], branches[pair[1]]) for pair in PAPER}
-    learned = _learned(settings, say)
+    learned = _learned(settings, points, work)
     steps = {pair: _learned_crossing(learned, pair, settings["replicas"]) for pair in PAPER}
     sheet, axes = panels(1, 3)
     _draw_energies(axes[0, 0], branches, crossings)
@@ -99,6 +99,35 @@ def make(full: bool, say: Say) -> Made:
     }  # fmt: skip
     return Made(sheet, numbers, _compared(crossings, steps), {**settings, "network": NETWORK},
                 _remarks(settings, branches))  # fmt: skip
+
+
+def _points(settings: Settings) -> Points:
+    """Number of the field, number of the kind and field, where exact states of that kind are followed. Raises ValueError
+    for a field without any."""
+    spans = [settings["branches"][n_sk] for n_sk in KINDS]
+    lowest, highest = min(map(min, spans)), max(map(max, spans))
+    for field in settings["fields"]:
+        if not lowest <= field <= highest:
+            raise ValueError(
+                f"fields must lie between {lowest:g} and {highest:g}, where states are followed, got {field:g}"
+            )
+    return [
+        (number, kind, field)
+        for number, field in enumerate(settings["fields"])
+        for kind, span in enumerate(spans)
+        if min(span) <= field <= max(span)
+    ]
+
+
+def _branch(n_sk: int, settings: Settings, work: Work) -> Branch:
+    """Exact states of one kind."""
+
+    def followed() -> dict[str, np.ndarray]:
+        meshes, most = settings["meshes"], settings["evaluations"]
+        fields = settings["branches"][n_sk]
+        return asdict(follow(n_sk, fields, magnetic_cell(), settings["twists"], meshes, most, work.say))
+
+    return Branch(**work.kept(f"exact-{n_sk}", followed))
 
 
 def _start(n_sk: int, lattice: Lattice, count: int, seed: int) -> torch.Tensor:
@@ -122,26 +151,28 @@ def _cell_charge(spin: torch.Tensor, lattice: Lattice) -> np.ndarray:
     return (topological_charge(spin, lattice).abs() * CELL / lattice.sites).cpu().numpy()
 
 
-def _learned(settings: dict, say: Say) -> Learned:
+def _learned(settings: Settings, points: Points, work: Work) -> Learned:
     """What the three kinds of starts become at every field."""
-    fields = np.array(settings["fields"])
     length, replicas = settings["size"], settings["replicas"]
     lattice = triangular(length, length, shells=3)
     electrons = load_force(NETWORK, lattice)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dynamics = SemiImplicitLLG(damping=1.0, time_step=TIME_STEP)
-    rows = []
-    for number, field in enumerate(fields):
-        say(f"learned dynamics, H = {field:g}")
-        starts = [_start(n, lattice, replicas, 1000 * number + 100 * n) for n in KINDS]
-        state, noise = SpinState(torch.cat(starts).to(device)), Noise([0] * (3 * replicas))
-        force = in_field(electrons, field)
-        for _ in range(settings["steps"]):
-            state, _ = dynamics.step(state, force, noise)
+
+    def moved(number: int, n_sk: int, field: float) -> dict[str, np.ndarray]:
+        state = SpinState(_start(n_sk, lattice, replicas, 1000 * number + 100 * n_sk).to(device))
+        force, noise = in_field(electrons, field), Noise([0] * replicas)
+        *_, state = visited(state, dynamics, force, noise, [settings["steps"]])
         spin, energy = _relaxed(electrons, lattice, state.spin, field, settings["relax"])
-        table = np.stack([energy, _cell_charge(spin, lattice), magnetization(spin, lattice)[:, 2].cpu().numpy()])
-        rows.append(table.reshape(3, len(KINDS), replicas))
-    return Learned(fields, *np.stack(rows, 1))
+        along = magnetization(spin, lattice)[:, 2].cpu().numpy()
+        return {"energy": energy, "charge": _cell_charge(spin, lattice), "polarization": along}
+
+    table = np.full((3, len(settings["fields"]), len(KINDS), replicas), np.nan)
+    for number, kind, field in work.each(f"learned dynamics, {length} x {length}, point", points):
+        name = f"learned-{field:g}-{KINDS[kind]}"
+        found = work.kept(name, partial(moved, number, KINDS[kind], field))
+        table[:, number, kind] = [found[quantity] for quantity in ("energy", "charge", "polarization")]
+    return Learned(np.array(settings["fields"]), *table)
 
 
 def _difference(high: Branch, low: Branch) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -247,5 +278,5 @@ def _remarks(settings: dict, branches: dict[int, Branch]) -> list[str]:
 FIGURE = Figure(
     "skyrmion-phases", "Skyrmion crystals against the field", "000 fig. 4",
     "|n_sk| and M_z against H_z from learned dynamics with critical fields, beside exact energies of the 2, 1, 0 states "
-    "followed in the field", make, (NETWORK,), "96 x 96, 30 replicas, 21 fields; energies with 72 x 72 twists",
+    "followed in the field", make, SMALL, FULL, (NETWORK,), "96 x 96, 30 replicas, 21 fields; energies with 72 x 72 twists",
 )  # fmt: skip

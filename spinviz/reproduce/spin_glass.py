@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -37,11 +36,13 @@ from engine.presets import PRESETS
 from engine.state import SpinState
 from engine.statistics import bootstrap, mean_and_error
 from engine.textures import texture
-from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
+from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.pictures import kept_steps
+from spinviz.reproduce.settings import Settings
+from spinviz.reproduce.work import Work
 
-SMALL: dict[str, Any] = {"sites": 100, "realizations": 10, "starts": 1, "steps": 1000, "spectra": 40}
-FULL: dict[str, Any] = {"sites": 100, "realizations": 30, "starts": 4, "steps": 5000, "spectra": 500}
+SMALL: Settings = {"sites": 100, "realizations": 10, "starts": 1, "steps": 1000, "spectra": 40}
+FULL: Settings = {"sites": 100, "realizations": 30, "starts": 4, "steps": 5000, "spectra": 500}
 NETWORK, WIDTH, LEAST_REALIZATIONS, FEWEST = "spin_glass/best", 0.1, 10, 5
 TIME_STEP = 5.0  # dt |h_perp| is about 0.1
 SHOWN = (30.0, 150.0)
@@ -49,8 +50,7 @@ STRONGER = 10.0  # damping of the second quench, in units of the first
 CONTACT, NEAR_PEAK = -0.4, (1.4, 1.6)
 
 
-def make(full: bool, say: Say) -> Made:
-    settings = FULL if full else SMALL
+def make(settings: Settings, work: Work) -> Made:
     steps = kept_steps(settings["steps"], 20)
     time = TIME_STEP * np.array(steps)
     forces = ["exact"] + (["learned"] if NETWORK in shipped() else [])
@@ -58,9 +58,9 @@ def make(full: bool, say: Say) -> Made:
     centres = (edges[1:] + edges[:-1]) / 2
     found: dict[str, np.ndarray] = {}
     for name in forces:
-        found[name] = _quench(name, settings, PRESETS["spin_glass"].damping, steps, edges, say)
-    damped = _quench("exact", settings, STRONGER * PRESETS["spin_glass"].damping, steps, edges, say)
-    energies, density, uncertain = _density_of_states(settings, say)
+        found[name] = _quench(name, settings, PRESETS["spin_glass"].damping, steps, edges, work)
+    damped = _quench("exact", settings, STRONGER * PRESETS["spin_glass"].damping, steps, edges, work)
+    energies, density, uncertain = _density_of_states(settings, work)
     sheet, axes = panels(1, 3)
     axes[0, 0].plot(energies, density, color=COLOURS[0])
     axes[0, 0].fill_between(energies, density - uncertain, density + uncertain, color=COLOURS[0], alpha=0.3, lw=0)
@@ -84,11 +84,11 @@ def make(full: bool, say: Say) -> Made:
     return Made(sheet, numbers, compared, used, _remarks(settings, found))
 
 
-def _quench(name: str, settings: dict, damping: float, steps: list[int], edges: np.ndarray, say: Say) -> np.ndarray:
+def _quench(name: str, settings: dict, damping: float, steps: list[int], edges: np.ndarray, work: Work) -> np.ndarray:
     """Sums and numbers of pairs of every realization (R, 2, T, bins), by exact or learned forces."""
     rows = []
     for number in range(settings["realizations"]):
-        say(f"{name}, damping {damping:g}, realization {number + 1} of {settings['realizations']}")
+        work.say(f"{name}, damping {damping:g}, realization {number + 1} of {settings['realizations']}")
         lattice = random_sites(settings["sites"], seed=number)
         force = _exact(lattice) if name == "exact" else load_force(NETWORK, lattice)
         rows.append(_correlations(force, lattice, steps, settings["starts"], edges, 100 * number, damping))
@@ -141,9 +141,9 @@ def _length(correlation: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return (size * centres).sum(-1) / size.sum(-1)
 
 
-def _density_of_states(settings: dict, say: Say) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _density_of_states(settings: dict, work: Work) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Histogram over realizations of the hopping matrix's levels from the Fermi energy at half filling."""
-    say("density of states")
+    work.say("density of states")
     edges, rows = np.linspace(-8, 3, 111), []
     for number in range(settings["spectra"]):
         lattice = random_sites(settings["sites"], seed=1000 + number)
@@ -284,5 +284,5 @@ def _remarks(settings: dict, found: dict) -> list[str]:
 FIGURE = Figure(
     "spin-glass", "Quench of an amorphous spin glass", "002 figs. 4.2-4.5",
     "density of states, C(r, t), correlation length against ln t with ψ; exact and, with weights, learned",
-    make, (), "30 realizations x 4 starts to t = 25 000",
+    make, SMALL, FULL, (), "30 realizations x 4 starts to t = 25 000",
 )  # fmt: skip

@@ -11,8 +11,6 @@ t^(1/2), Allen-Cahn) and dynamical scaling S(k, t) = L^2 G(k L). Its temperature
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -25,11 +23,13 @@ from engine.observables.structure_factor import field_structure_factor, fold_to_
 from engine.state import SpinState
 from engine.statistics import collapse_quality, growth_exponent, mean_and_error, rescaled
 from engine.textures import texture
-from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, Say, panels
+from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps
+from spinviz.reproduce.settings import Settings
+from spinviz.reproduce.work import Work
 
-SMALL: dict[str, Any] = {"size": 64, "starts": 4, "steps": 200}
-FULL: dict[str, Any] = {"size": 192, "starts": 30, "steps": 1000}
+SMALL: Settings = {"size": 64, "starts": 4, "steps": 200}
+FULL: Settings = {"size": 192, "starts": 30, "steps": 1000}
 NETWORK, TEMPERATURE, DAMPING, SMOOTHING = "tetrahedral/best", 0.01, 0.2, 1.5
 TIME_STEP = (
     4.0  # 1, 2 and 4 give the same energies and C(1) on 15 x 15 until t = 160, within their errors of 0.001 and 0.01
@@ -40,8 +40,7 @@ FORMED = 4.0  # the window begins where L is larger than the walls are wide, a f
 FULL_SAMPLE = 0.2  # and ends where L reaches this share of the sample
 
 
-def make(full: bool, say: Say) -> Made:
-    settings = FULL if full else SMALL
+def make(settings: Settings, work: Work) -> Made:
     lattice = triangular(settings["size"], settings["size"], shells=3)
     force = load_force(NETWORK, lattice)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -52,7 +51,7 @@ def make(full: bool, say: Say) -> Made:
     lengths, structures, walls, pictures = [], [], [], []
     for step in range(steps[-1] + 1):
         if step in steps:
-            say(f"step {step} of {steps[-1]}")
+            work.say(f"step {step} of {steps[-1]}")
             chirality = scalar_chirality(state.spin, lattice).double().cpu()
             per_site = chirality.reshape(len(chirality), lattice.sites, -1).mean(2)
             lengths.append(domain_length(chirality, lattice).numpy())
@@ -134,6 +133,7 @@ def _pair(values: np.ndarray) -> tuple[float, float]:
 
 FIGURE = Figure(
     "tetrahedral-coarsening", "Chiral domains after a quench", "004 fig. 3",
-    "chirality snapshots, exponent of L(t) with its error, directions of the walls, scaling collapse", make, (NETWORK,),
+    "chirality snapshots, exponent of L(t) with its error, directions of the walls, scaling collapse",
+    make, SMALL, FULL, (NETWORK,),
     "192 x 192, 30 starts, 1000 steps",
 )  # fmt: skip
