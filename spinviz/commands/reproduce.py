@@ -39,7 +39,11 @@ def reproduce(arguments: Namespace) -> int:
     def say(text: str) -> None:
         print(f"{arguments.name}: {text}", file=sys.stderr, flush=True)
 
-    done = made(arguments.name, Path(arguments.out), arguments.full, arguments.changes, say)
+    try:
+        done = made(arguments.name, Path(arguments.out), arguments.full, arguments.changes, say)
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on with the pieces that are ready")
+        raise
     if arguments.json:
         compared = [{"quantity": c.quantity, "paper": c.paper, "ours": c.ours, "error": c.error} for c in done.compared]
         print(json.dumps({"files": [str(path) for path in done.files], "seconds": round(done.seconds, 1),

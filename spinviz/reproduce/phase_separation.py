@@ -9,25 +9,33 @@ counted from the time of the smallest ones on. Temperature 0.022 is our choice (
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
 from engine.dynamics import SemiImplicitLLG
-from engine.forces import ForceProvider
 from engine.lattice import Lattice, square
 from engine.learning.force import load_force
-from engine.noise import Noise
 from engine.observables import ferromagnetic_clusters, mean_cluster_size, spin_correlation
 from engine.presets import preset
-from engine.state import SpinState
 from engine.statistics import growth_exponent, mean_and_error
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps
+from spinviz.reproduce.runs import Runs
 from spinviz.reproduce.settings import Settings
 from spinviz.reproduce.work import Work
 
-SMALL: Settings = {"size": 12, "starts": 6, "steps": 80, "large": 32, "large_starts": 4, "large_steps": 1500}
+SMALL: Settings = {
+    "size": 12,
+    "starts": 6,
+    "steps": 80,
+    "large": 32,
+    "large_starts": 4,
+    "large_steps": 1500,
+    "batch": 2,
+}
 FULL: Settings = {
     "size": 30,
     "starts": 20,
@@ -35,6 +43,7 @@ FULL: Settings = {
     "large": 100,
     "large_starts": 30,
     "large_steps": 5000,
+    "batch": 5,
 }
 GROWTH, FEWEST = 10.0, 5  # length of the early window as a factor in time; times that a window needs
 NETWORK, TEMPERATURE, DAMPING = "double_exchange/best", 0.022, 0.1
@@ -48,23 +57,22 @@ def make(settings: Settings, work: Work) -> Made:
     steps = [0, settings["steps"] // 8, settings["steps"] // 2, settings["steps"]]
     curves = {}
     for name, force in (("exact", exact), ("learned", load_force(NETWORK, small))):
-        work.say(f"{name}, {settings['size']} x {settings['size']}")
-        states = _states(force, small, settings["starts"], steps, TIME_STEP, "cpu")
-        curves[name] = np.stack([spin_correlation(spin, small)[1].numpy() for spin in states], 1)
-    radii = spin_correlation(states[0], small)[0].numpy()
+        runs = Runs(name, small, force, _dynamics(TIME_STEP), steps, partial(_correlations, small), seed=51)
+        start = texture("random", small, replicas=settings["starts"], seed=51)
+        curves[name] = runs.made(start, settings["batch"], work)["correlation"]
+    radii = spin_correlation(start, small)[0].numpy()
     large = square(settings["large"], settings["large"], shells=3)
     large_steps = kept_steps(settings["large_steps"], 28)
-    work.say(f"learned, {settings['large']} x {settings['large']}")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    force = load_force(NETWORK, large)
-    states = _states(force, large, settings["large_starts"], large_steps, LARGE_TIME_STEP, device)
-    size = np.stack([np.sqrt(mean_cluster_size(ferromagnetic_clusters(spin, large))) for spin in states], 1)
-    time = LARGE_TIME_STEP * np.array(large_steps)
+    force, dynamics = load_force(NETWORK, large), _dynamics(LARGE_TIME_STEP)
+    runs = Runs("large", large, force, dynamics, large_steps, partial(_cluster_length, large), seed=51)
+    found = runs.made(texture("random", large, replicas=settings["large_starts"], seed=51), settings["batch"], work)
+    size, time = found["length"], LARGE_TIME_STEP * np.array(large_steps)
     windows = growth_windows(time, size.mean(0))
     early = growth_exponent(time, size, windows["early"])
     sheet, axes = panels(1, 3)
     _draw_correlations(axes[0, 0], radii, curves, steps)
-    draw_sites(axes[0, 1], large, _local_correlation(states[-1], large)[0], f"b_i, t = {time[-1]:g}", cmap="RdBu_r",
+    last = torch.from_numpy(found["last"])[None]
+    draw_sites(axes[0, 1], large, _local_correlation(last, large)[0], f"b_i, t = {time[-1]:g}", cmap="RdBu_r",
                vmin=-1, vmax=1)  # fmt: skip
     draw_growth(axes[0, 2], time, size, COLOURS[0], "learned")
     draw_fit(axes[0, 2], early, COLOURS[1])
@@ -92,19 +100,16 @@ def make(settings: Settings, work: Work) -> Made:
     )
 
 
-def _states(
-    force: ForceProvider, lattice: Lattice, starts: int, steps: list[int], time_step: float, device: str
-) -> list[torch.Tensor]:
-    """Spins (R, N, 3) at these steps of a quench from random spins."""
-    state = SpinState(texture("random", lattice, replicas=starts, seed=51).to(device))
-    dynamics = SemiImplicitLLG(damping=DAMPING, temperature=TEMPERATURE, time_step=time_step)
-    noise, found = Noise(list(range(51, 51 + starts))), []
-    for step in range(steps[-1] + 1):
-        if step in steps:
-            found.append(state.spin.cpu())
-        if step < steps[-1]:
-            state, _ = dynamics.step(state, force, noise)
-    return found
+def _dynamics(time_step: float) -> SemiImplicitLLG:
+    return SemiImplicitLLG(damping=DAMPING, temperature=TEMPERATURE, time_step=time_step)
+
+
+def _correlations(lattice: Lattice, spin: torch.Tensor) -> dict[str, np.ndarray]:
+    return {"correlation": spin_correlation(spin, lattice)[1].numpy()}
+
+
+def _cluster_length(lattice: Lattice, spin: torch.Tensor) -> dict[str, np.ndarray]:
+    return {"length": np.sqrt(mean_cluster_size(ferromagnetic_clusters(spin, lattice)))}
 
 
 def _local_correlation(spin: torch.Tensor, lattice: Lattice) -> np.ndarray:

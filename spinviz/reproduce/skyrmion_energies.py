@@ -20,13 +20,14 @@ import torch
 from engine.electrons import Ensemble, ExactDiagonalization
 from engine.electrons.ensemble import grand_potential
 from engine.electrons.twists import twist_mesh
-from engine.forces import ClassicalForce, ElectronicForce, ForceProvider, SumForce
+from engine.forces import ElectronicForce, ForceProvider
 from engine.lattice import PRIMITIVE_VECTORS, Lattice, half_stencil, triangular
-from engine.models import SDModel, Zeeman
+from engine.models import SDModel
 from engine.observables import topological_charge
 from engine.presets import PRESETS
 from engine.state import SpinState
 from engine.textures import perturbed, texture
+from spinviz.reproduce.runs import in_field
 
 PRESET = "skyrmion"
 MAGNETIC_CELL = ((4, 4), (-4, 8))  # in units of a1, a2
@@ -123,11 +124,6 @@ def energy(spin: torch.Tensor, lattice: Lattice, twists: int) -> float:
         levels = torch.linalg.eigvalsh(matrix.add_onsite(matrix.to_dense_bonds(some))).double()
         total += float(grand_potential(levels - ensemble.chemical_potential, ensemble.temperature).sum())
     return total / (twists**2 * lattice.sites)
-
-
-def in_field(electrons: ForceProvider, field: float) -> SumForce:
-    """The same with a field along z."""
-    return SumForce(electrons=electrons, zeeman=ClassicalForce(Zeeman((0.0, 0.0, float(field)))))
 
 
 def at_rest(spin: torch.Tensor, force: ForceProvider, most: int) -> Rest:

@@ -33,9 +33,10 @@ from engine.state import SpinState
 from engine.statistics import Transition, mean_and_error
 from engine.textures import perturbed, texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
+from spinviz.reproduce.runs import in_field, visited
 from spinviz.reproduce.settings import Settings
-from spinviz.reproduce.skyrmion_energies import Branch, follow, in_field, magnetic_cell
-from spinviz.reproduce.work import Work, visited
+from spinviz.reproduce.skyrmion_energies import Branch, follow, magnetic_cell
+from spinviz.reproduce.work import Work
 
 CELL = 48
 PAPER = {(2, 1): 0.00325, (1, 0): 0.0065}

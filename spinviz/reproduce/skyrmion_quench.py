@@ -8,20 +8,16 @@ is 1/(gamma J S) = hbar/t1. Each is fitted between the times at which ln M, or l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import torch
 
 from engine.dynamics import SemiImplicitLLG
-from engine.forces import ClassicalForce, ForceProvider, SumForce
+from engine.forces import ForceProvider
 from engine.lattice import Lattice, triangular
 from engine.learning.force import load_force
-from engine.models import Zeeman
-from engine.noise import Noise
 from engine.observables import peak_length, peak_order, structure_factor
-from engine.state import SpinState
 from engine.statistics import Growth, growth_exponent
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
@@ -34,8 +30,9 @@ from spinviz.reproduce.pictures import (
     draw_structure,
     kept_steps,
 )
+from spinviz.reproduce.runs import Runs, in_field
 from spinviz.reproduce.settings import Settings
-from spinviz.reproduce.work import Work, batches, visited
+from spinviz.reproduce.work import Work
 
 SMALL: Settings = {
     "size": 12, "starts": 6, "steps": 45, "twists": 4, "large": 96, "large_starts": 4, "large_steps": 1000, "batch": 4,
@@ -56,12 +53,14 @@ def make(settings: Settings, work: Work) -> Made:
     start = texture("random", lattice, replicas=settings["starts"], seed=21)
     steps = sorted({0, *np.linspace(settings["steps"] // 4, settings["steps"], SHOWN + 1).astype(int).tolist()})
     learned_maps, exact_maps = (
-        _small(name, force, lattice, start, steps, settings["batch"], work)
+        _runs(name, force, start, lattice, steps, settings["batch"], work)["structure"]
         for name, force in (("learned", load_force(NETWORK, lattice)), ("exact", exact))
     )
     large = triangular(settings["large"], settings["large"], shells=3)
+    starts = torch.cat([texture("random", large, seed=22_000 + run) for run in range(settings["large_starts"])])
     large_steps = kept_steps(settings["large_steps"], KEPT)
-    found = _large(large, settings, large_steps, work)
+    force = load_force(LARGE_NETWORK, large)
+    found = _runs("large", force, starts, large, large_steps, settings["batch"], work)
     order = np.stack([found["M"], found["L"]], -1)
     time = TIME_STEP * np.array(large_steps)
     growths = {}
@@ -89,61 +88,25 @@ def make(settings: Settings, work: Work) -> Made:
                  f"twists, {settings['starts']} common starts (paper: 48 x 48, KPM, 30 starts)"])  # fmt: skip
 
 
-def _forces(electrons: ForceProvider) -> ForceProvider:
-    return SumForce(electrons=electrons, zeeman=ClassicalForce(Zeeman((0.0, 0.0, FIELD))))
+def _runs(
+    name: str, electrons: ForceProvider, start: torch.Tensor, lattice: Lattice, steps: list[int], batch: int, work: Work
+) -> dict[str, np.ndarray]:
+    """S(q) (R, T, N), M and L (R, T) at these steps of quenches at T = 0, and the last spins (N, 3) of the first."""
+    dynamics = SemiImplicitLLG(damping=DAMPING, time_step=TIME_STEP)
+    runs = Runs(name, lattice, in_field(electrons, FIELD), dynamics, steps, partial(_measured, lattice))
+    return runs.made(start, batch, work)
 
 
-def _run(electrons: ForceProvider, spin: torch.Tensor, steps: list[int]) -> Iterator[torch.Tensor]:
-    """Spins (R, N, 3) at these steps of a quench at T = 0."""
-    dynamics, noise = SemiImplicitLLG(damping=DAMPING, time_step=TIME_STEP), Noise([0] * len(spin))
-    return (state.spin for state in visited(SpinState(spin), dynamics, _forces(electrons), noise, steps))
-
-
-def _small(
-    name: str, electrons: ForceProvider, lattice: Lattice, start: torch.Tensor, steps: list[int], batch: int, work: Work
-) -> np.ndarray:
-    """S(q) (R, T, N) at these steps from common starts."""
-
-    def maps(runs: range) -> dict[str, np.ndarray]:
-        spins = _run(electrons, start[runs.start : runs.stop], steps)
-        return {"structure": np.stack([structure_factor(spin, lattice)[1].cpu().numpy() for spin in spins], 1)}
-
-    every = work.each(f"{name}, small lattice, batch", batches(len(start), batch))
-    return np.concatenate([work.kept(f"small-{name}-{runs.start}", partial(maps, runs))["structure"] for runs in every])
-
-
-def _large(lattice: Lattice, settings: Settings, steps: list[int], work: Work) -> dict[str, np.ndarray]:
-    """M and L (R, T), S(q) at every kept time, mean over runs (T, N), and the last spins (N, 3) of the first run."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    electrons = load_force(LARGE_NETWORK, lattice)
-
-    def quenched(runs: range) -> dict[str, np.ndarray]:
-        start = torch.cat([texture("random", lattice, seed=22_000 + run) for run in runs]).to(device)
-        rows, maps = [], []
-        for spin in _run(electrons, start, steps):
-            rows.append([measure(spin, lattice, PEAK).cpu().numpy() for measure in (peak_order, peak_length)])
-            maps.append(structure_factor(spin, lattice)[1].sum(0).float().cpu().numpy())
-        order, length = np.moveaxis(np.array(rows), 0, 2)
-        return {"M": order, "L": length, "structure": np.stack(maps), "spin": spin[0].cpu().numpy()}
-
-    found = [
-        work.kept(f"large-{runs.start}", partial(quenched, runs))
-        for runs in work.each(
-            f"{lattice.shape[0]} x {lattice.shape[1]}, batch", batches(settings["large_starts"], settings["batch"])
-        )
-    ]
-    whole = {name: np.concatenate([one[name] for one in found]) for name in ("M", "L")}
-    return {
-        **whole,
-        "structure": sum(one["structure"] for one in found) / settings["large_starts"],
-        "spin": found[0]["spin"],
-    }
+def _measured(lattice: Lattice, spin: torch.Tensor) -> dict[str, np.ndarray]:
+    structure = structure_factor(spin, lattice)[1].float().numpy()
+    order, length = (measure(spin, lattice, PEAK).numpy() for measure in (peak_order, peak_length))
+    return {"structure": structure, "M": order, "L": length}
 
 
 def _rise(time: np.ndarray, order: np.ndarray) -> tuple[float, float]:
     """Times between which the logarithm of the mean makes 20 % to 80 % of its way; at least 4 points."""
     share = np.log(np.maximum.accumulate(order.mean(0)))
-    share = (share - share[0]) / (share[-1] - share[0])
+    share = (share - share[0]) / max(share[-1] - share[0], 1e-9)  # a curve may not rise at all
     low, high = (int(np.searchsorted(share, part)) for part in (0.2, 0.8))
     low = max(1, min(low, len(time) - 4))
     return float(time[low]), float(time[max(high, low + 3)])
@@ -181,11 +144,11 @@ def _draw_maps(axes, lattice: Lattice, learned: np.ndarray, exact: np.ndarray, s
 def _draw_large(axes, lattice: Lattice, found: dict[str, np.ndarray], time: np.ndarray) -> None:
     """Averaged S(q) of the large lattice at ``SHOWN`` times, each with colours of its own, and one texture."""
     for column, index in enumerate((len(time) // 2, 3 * len(time) // 4, len(time) - 1)):
-        structure = found["structure"][index]
+        structure = found["structure"][:, index].mean(0)
         draw_structure(
             axes[column], lattice, structure, f"learned S(q), large, t = {time[index]:g}", float(structure.max())
         )
-    draw_spins(axes[SHOWN], lattice, found["spin"], f"one run at t = {time[-1]:g}")
+    draw_spins(axes[SHOWN], lattice, found["last"], f"one run at t = {time[-1]:g}")
 
 
 def _columns(count: int) -> list[int]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -38,6 +39,7 @@ from engine.statistics import bootstrap, mean_and_error
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.pictures import kept_steps
+from spinviz.reproduce.runs import visited
 from spinviz.reproduce.settings import Settings
 from spinviz.reproduce.work import Work
 
@@ -87,11 +89,11 @@ def make(settings: Settings, work: Work) -> Made:
 def _quench(name: str, settings: dict, damping: float, steps: list[int], edges: np.ndarray, work: Work) -> np.ndarray:
     """Sums and numbers of pairs of every realization (R, 2, T, bins), by exact or learned forces."""
     rows = []
-    for number in range(settings["realizations"]):
-        work.say(f"{name}, damping {damping:g}, realization {number + 1} of {settings['realizations']}")
+    for number in work.each(f"{name}, damping {damping:g}, realization", range(settings["realizations"])):
         lattice = random_sites(settings["sites"], seed=number)
         force = _exact(lattice) if name == "exact" else load_force(NETWORK, lattice)
-        rows.append(_correlations(force, lattice, steps, settings["starts"], edges, 100 * number, damping))
+        pairs = partial(_pairs, force, lattice, steps, settings["starts"], edges, 100 * number, damping)
+        rows.append(work.kept(f"{name}-{damping:g}-{number}", pairs)["pairs"])
     return np.stack(rows)
 
 
@@ -102,25 +104,22 @@ def _exact(lattice: Lattice) -> ForceProvider:
     return ElectronicForce(model, ExactDiagonalization((1, 1)), ensemble)
 
 
-def _correlations(
+def _pairs(
     force: ForceProvider, lattice: Lattice, steps: list[int], starts: int, edges: np.ndarray, seed: int, damping: float
-) -> np.ndarray:
-    """Sums of S_i . S_j over the pairs of every bin, mean over starts, and numbers of pairs: (2, T, bins)."""
+) -> dict[str, np.ndarray]:
+    """ "pairs", (2, T, bins): sums of S_i . S_j over the pairs of every bin, mean over starts, and numbers of pairs."""
     known = PRESETS["spin_glass"]
-    state = SpinState(texture("random", lattice, replicas=starts, seed=seed))
+    start = SpinState(texture("random", lattice, replicas=starts, seed=seed))
     dynamics = SemiImplicitLLG(damping=damping, temperature=known.temperature, time_step=TIME_STEP)
     noise, rows = Noise([seed + start for start in range(starts)]), []
     first, second = np.triu_indices(lattice.sites, 1)
     distance = np.linalg.norm(nearest_image(lattice.positions[second] - lattice.positions[first], lattice), axis=1)
     counts, _ = np.histogram(distance, edges)
-    for step in range(steps[-1] + 1):
-        if step in steps:
-            spin = state.spin.double().numpy()
-            product = (spin[:, first] * spin[:, second]).sum(-1).mean(0)
-            rows.append(np.histogram(distance, edges, weights=product)[0])
-        if step < steps[-1]:
-            state, _ = dynamics.step(state, force, noise)
-    return np.stack([np.stack(rows), np.tile(counts, (len(rows), 1))])
+    for state in visited(start, dynamics, force, noise, steps):
+        spin = state.spin.double().numpy()
+        product = (spin[:, first] * spin[:, second]).sum(-1).mean(0)
+        rows.append(np.histogram(distance, edges, weights=product)[0])
+    return {"pairs": np.stack([np.stack(rows), np.tile(counts, (len(rows), 1))])}
 
 
 def _averaged(rows: np.ndarray) -> np.ndarray:

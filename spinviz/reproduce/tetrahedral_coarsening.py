@@ -11,25 +11,26 @@ t^(1/2), Allen-Cahn) and dynamical scaling S(k, t) = L^2 G(k L). Its temperature
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
 from engine.dynamics import SemiImplicitLLG
 from engine.lattice import Lattice, triangular
 from engine.learning.force import load_force
-from engine.noise import Noise
 from engine.observables import domain_length, ring_average, scalar_chirality
 from engine.observables.structure_factor import field_structure_factor, fold_to_zone
-from engine.state import SpinState
 from engine.statistics import collapse_quality, growth_exponent, mean_and_error, rescaled
 from engine.textures import texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.pictures import compared_growth, draw_fit, draw_growth, draw_sites, kept_steps
+from spinviz.reproduce.runs import Runs
 from spinviz.reproduce.settings import Settings
 from spinviz.reproduce.work import Work
 
-SMALL: Settings = {"size": 64, "starts": 4, "steps": 200}
-FULL: Settings = {"size": 192, "starts": 30, "steps": 1000}
+SMALL: Settings = {"size": 64, "starts": 4, "steps": 200, "batch": 2}
+FULL: Settings = {"size": 192, "starts": 30, "steps": 1000, "batch": 5}
 NETWORK, TEMPERATURE, DAMPING, SMOOTHING = "tetrahedral/best", 0.01, 0.2, 1.5
 TIME_STEP = (
     4.0  # 1, 2 and 4 give the same energies and C(1) on 15 x 15 until t = 160, within their errors of 0.001 and 0.01
@@ -42,34 +43,22 @@ FULL_SAMPLE = 0.2  # and ends where L reaches this share of the sample
 
 def make(settings: Settings, work: Work) -> Made:
     lattice = triangular(settings["size"], settings["size"], shells=3)
-    force = load_force(NETWORK, lattice)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     steps = kept_steps(settings["steps"], 20)
-    state = SpinState(texture("random", lattice, replicas=settings["starts"], seed=41).to(device))
     dynamics = SemiImplicitLLG(damping=DAMPING, temperature=TEMPERATURE, time_step=TIME_STEP)
-    noise = Noise(list(range(41, 41 + settings["starts"])))
-    lengths, structures, walls, pictures = [], [], [], []
-    for step in range(steps[-1] + 1):
-        if step in steps:
-            work.say(f"step {step} of {steps[-1]}")
-            chirality = scalar_chirality(state.spin, lattice).double().cpu()
-            per_site = chirality.reshape(len(chirality), lattice.sites, -1).mean(2)
-            lengths.append(domain_length(chirality, lattice).numpy())
-            structures.append(field_structure_factor(per_site[..., None], lattice))
-            walls.append(_wall_order(per_site, lattice))
-            pictures.append(per_site[0].numpy())
-        if step < steps[-1]:
-            state, _ = dynamics.step(state, force, noise)
-    time, length = TIME_STEP * np.array(steps), np.stack(lengths, 1)
+    runs = Runs("quench", lattice, load_force(NETWORK, lattice), dynamics, steps, partial(_measured, lattice), seed=41)
+    start = texture("random", lattice, replicas=settings["starts"], seed=41)
+    found = runs.made(start, settings["batch"], work)
+    time, length, order = TIME_STEP * np.array(steps), found["length"], found["walls"]
     window = _window(time, length, lattice)
     growth = growth_exponent(time, length, window)
-    rings = [ring_average(structure, lattice) for structure in structures]
+    structures = torch.from_numpy(found["structure"])
+    rings = [ring_average(structures[:, i], lattice) for i in range(len(steps))]
     late = [i for i, t in enumerate(time) if window[0] <= t <= window[1]]
     curves = rescaled(rings[0][0][1:], np.stack([rings[i][1].numpy()[:, 1:] for i in late], 1), length[:, late])
     quality = collapse_quality([_of_domains(curve) for curve in curves]) if len(curves) > 1 else float("nan")
     sheet, axes = panels(1, 4)
     for column, index in enumerate((len(steps) // 2, len(steps) - 1)):
-        draw_sites(axes[0, column], lattice, pictures[index], f"chirality, t = {time[index]:g}", cmap="RdBu_r",
+        draw_sites(axes[0, column], lattice, found["chirality"][0, index], f"chirality, t = {time[index]:g}", cmap="RdBu_r",
                    vmin=-LARGEST_CHIRALITY, vmax=LARGEST_CHIRALITY)  # fmt: skip
     draw_growth(axes[0, 2], time, length, COLOURS[0], "learned")
     draw_fit(axes[0, 2], growth, COLOURS[1])
@@ -79,7 +68,6 @@ def make(settings: Settings, work: Work) -> Made:
         axes[0, 3].loglog(x, y, ".", color=COLOURS[number % len(COLOURS)], label=f"t = {time[late[number]]:g}")
     axes[0, 3].set(title="Scaling", xlabel="k L", ylabel="S / L²")
     axes[0, 3].legend()
-    order = np.stack(walls, 1)
     compared = [
         *compared_growth("L(t) ∝ t^n, n", "1", growth),
         Compared("sixfold order of the walls at the end", "straight, along the lattice", *_pair(order[:, -1]),
@@ -98,6 +86,16 @@ def make(settings: Settings, work: Work) -> Made:
             f"to t = {time[-1]:g}; see the card of {NETWORK} for the error of its force"
         ],
     )
+
+
+def _measured(lattice: Lattice, spin: torch.Tensor) -> dict[str, np.ndarray]:
+    """L, order of the walls, scalar chirality of the sites and its S(q)."""
+    triangles = scalar_chirality(spin, lattice).double()
+    chirality = triangles.reshape(len(spin), lattice.sites, -1).mean(2)
+    return {
+        "length": domain_length(triangles, lattice).numpy(), "walls": _wall_order(chirality, lattice),
+        "chirality": chirality.numpy(), "structure": field_structure_factor(chirality[..., None], lattice).numpy(),
+    }  # fmt: skip
 
 
 def _window(time: np.ndarray, length: np.ndarray, lattice: Lattice) -> tuple[float, float]:

@@ -19,11 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from engine.dynamics import SemiImplicitLLG
 from engine.files import write_whole
-from engine.forces import ForceProvider
-from engine.noise import Noise
-from engine.state import SpinState
 
 Thing = TypeVar("Thing")
 Pieces = dict[str, np.ndarray]
@@ -100,15 +96,3 @@ def in_words(seconds: float) -> str:
 def batches(count: int, size: int) -> list[range]:
     """0 to count - 1 in pieces of at most ``size``."""
     return [range(first, min(first + size, count)) for first in range(0, count, size)]
-
-
-def visited(
-    state: SpinState, dynamics: SemiImplicitLLG, force: ForceProvider, noise: Noise, steps: Sequence[int]
-) -> Iterator[SpinState]:
-    """The states of a run at these ascending steps."""
-    done = 0
-    for step in steps:
-        for _ in range(step - done):
-            state, _ = dynamics.step(state, force, noise)
-        done = step
-        yield state

@@ -17,7 +17,6 @@ from spinviz.reproduce import (
     Compared,
     Figure,
     Made,
-    hall,
     locality,
     missing_weights,
     phase_separation,
@@ -39,22 +38,26 @@ ISSUED = {
     "spin-glass", "scaling", "hall", "equivariance",
 }  # fmt: skip
 TIME = np.geomspace(1, 100, 12)
+LITTLE = {"starts": 2, "sizes": (4, 6), "network": "x"}
+MUCH = {"starts": 30, "sizes": (4, 60), "network": "x"}
 
 
-def simple(full: bool, say) -> Made:
+def simple(settings, work) -> Made:
     sheet, axes = panels(1, 1)
     axes[0, 0].plot([0, 1], [0, 1])
-    say("drawing")
+    work.say("drawing")
     rows = [
         Compared("slope", "1", 1.02, 0.03, "straight"),
         Compared("curvature", "0", None, None, "statistics too thin: 2 runs"),
     ]
-    return Made(sheet, {"x": np.array([1.0, np.nan])}, rows, {"full": full}, ["a remark"])
+    return Made(sheet, {"x": np.array([1.0, np.nan])}, rows, settings, ["a remark"])
 
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setitem(FIGURES, "fake", Figure("fake", "A line", "none", "a straight line", simple, full="the same"))
+    monkeypatch.setitem(
+        FIGURES, "fake", Figure("fake", "A line", "none", "a straight line", simple, LITTLE, MUCH, full="the same")
+    )
 
 
 @pytest.fixture
@@ -85,7 +88,11 @@ def test_files_and_their_numbers(fake, tmp_path, capsys):
         "remark": "straight",
     }
     assert record["compared"][1]["ours"] is None and "too thin" in record["compared"][1]["remark"]
-    assert record["numbers"] == {"x": [1.0, None]} and record["settings"] == {"full": False}
+    assert record["numbers"] == {"x": [1.0, None]} and record["settings"] == {
+        "starts": 2,
+        "sizes": [4, 6],
+        "network": "x",
+    }
     assert record["seconds"] >= 0 and record["processor_seconds"] >= 0 and record["version"] == "small"
     assert printed["compared"][0]["ours"] == 1.02 and len(printed["files"]) == 3
 
@@ -93,7 +100,9 @@ def test_files_and_their_numbers(fake, tmp_path, capsys):
 def test_sentences_stand_on_the_figure(fake, tmp_path, monkeypatch):
     kept: list[Sheet] = []
     monkeypatch.setitem(
-        FIGURES, "fake", Figure("fake", "A line", "none", "x", lambda *a: kept.append(simple(*a)) or kept[0])
+        FIGURES,
+        "fake",
+        Figure("fake", "A line", "none", "x", lambda *a: kept.append(simple(*a)) or kept[0], LITTLE, MUCH),
     )
     reproduce("fake", tmp_path)
     shown = " ".join(text.get_text() for text in kept[0].sheet.texts)
@@ -165,9 +174,8 @@ def test_a_bent_or_short_curve_carries_no_exponent():
         assert found.refused is None if said is None else said in found.refused, found.refused
 
 
-def test_hall_plateaus(monkeypatch, tmp_path):
-    monkeypatch.setattr(hall, "SMALL", {"tetrahedral_twists": (4, 6), "crystal_twists": (1, 1), "points": 7})
-    done = reproduce("hall", tmp_path)
+def test_hall_plateaus(tmp_path):
+    done = reproduce("hall", tmp_path, changes=["tetrahedral_twists=4,6", "crystal_twists=1,1", "points=7"])
     signs = [row.ours for row in done.compared if "filling 1/4" in row.quantity]
     assert np.allclose(np.abs(signs), 1, atol=HALL_TETRAHEDRAL) and np.sign(signs).sum() == 0
 
@@ -223,7 +231,7 @@ def test_arrest_of_clusters_is_the_mean_slope_of_the_runs_at_late_times() -> Non
     assert phase_separation._arrested(time, size, None).ours is None
 
 
-def test_figures_of_dynamics_are_drawn(untrained, tmp_path, monkeypatch):
+def test_figures_of_dynamics_are_drawn(untrained, tmp_path):
     tiny = {
         tetrahedral_coarsening: {"size": 8, "starts": 2, "steps": 12},
         phase_separation: {"size": 4, "starts": 2, "steps": 8, "large": 6, "large_starts": 2, "large_steps": 16},
@@ -248,12 +256,13 @@ def test_figures_of_dynamics_are_drawn(untrained, tmp_path, monkeypatch):
         spin_glass: {"sites": 20, "realizations": 3, "starts": 1, "steps": 12, "spectra": 3},
     }
     for module, settings in tiny.items():
-        monkeypatch.setattr(module, "SMALL", settings)
-        done = reproduce(module.FIGURE.name, tmp_path / "figures")
+        done = reproduce(module.FIGURE.name, tmp_path / "figures", changes=[f"{k}={v}" for k, v in settings.items()])
         thin = [row for row in done.compared if row.ours is None]
         grown = [row for row in done.compared if "∝" in row.quantity]
         assert all(row in thin for row in grown), module.FIGURE.name  # two runs of a moment carry no exponent
-        json.loads((tmp_path / "figures" / f"{module.FIGURE.name}.json").read_text())
+        record = json.loads((tmp_path / "figures" / f"{module.FIGURE.name}.json").read_text())
+        assert {key: record["settings"][key] for key in settings} == settings
+    assert not list((tmp_path / "figures").glob("*.pieces")), "what is finished keeps no pieces"
 
 
 def test_domains_are_followed_from_where_they_are_wider_than_walls_to_a_fifth_of_the_sample() -> None:

@@ -16,7 +16,8 @@ from engine.presets import PRESETS
 from engine.state import SpinState
 from engine.textures import skyrmion_crystal
 from spinviz.reproduce import skyrmion_energies, skyrmion_phases
-from spinviz.reproduce.skyrmion_energies import Branch, at_rest, energy, exact, follow, in_field, magnetic_cell, start
+from spinviz.reproduce.runs import in_field
+from spinviz.reproduce.skyrmion_energies import Branch, at_rest, energy, exact, follow, magnetic_cell, start
 from tests.tolerances import (
     ENERGY_OF_LEVELS,
     EXACT_DOUBLE,
