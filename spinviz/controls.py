@@ -228,10 +228,18 @@ class Controls(param.Parameterized):
         return max(float(self.temperature), self.system.electron_temperature)
 
     def changes(self, name: str) -> dict[str, Any]:
-        """path -> value for :func:`engine.updated`, of a live control."""
+        """path -> value for :func:`engine.updated`, of a live control that was moved."""
+        self._tidy(name)
         values = {FIELD: (self.field_x, self.field_y, self.field_z), BATH: self.temperature}
         values[ELECTRONS] = self.followed_temperature()
         return {path: values.get(path, getattr(self, name)) for path in CONTROLS[name].paths}
+
+    def _tidy(self, name: str) -> None:
+        """A slider's -3.4000000000000004, so many steps from its end, becomes the -3.4 that it shows."""
+        value = getattr(self, name)
+        if isinstance(value, float):
+            with param.discard_events(self):
+                setattr(self, name, float(f"{value:.12g}"))
 
     def adopt(self, settings: Mapping[str, Any], read: Callable[[str], Any]) -> None:
         """Show what is running: ``settings`` made it, ``read(path)`` gives a value (None where there is none)."""

@@ -113,6 +113,17 @@ def test_absent_terms_are_left_out() -> None:
     assert changed.dynamics.temperature == 0.3 and value_at(changed, ELECTRONS) is None
 
 
+def test_a_slider_gives_the_number_that_it_shows() -> None:
+    controls, events = Controls(), []
+    controls.choose("skyrmion")
+    controls.param.watch(events.append, "chemical_potential")
+    controls.chemical_potential = -4.0 + 30 * 0.02 + 1e-15
+    assert controls.changes("chemical_potential") == {CONTROLS["chemical_potential"].paths[0]: -3.4}
+    assert controls.chemical_potential == -3.4 and len(events) == 1
+    controls.field_x = 0.1 + 0.2
+    assert controls.changes("field_x")[FIELD][0] == 0.3
+
+
 def test_values_outside_the_range_widen_it() -> None:
     controls = Controls()
     controls.show("field_z", 5.0)
