@@ -120,8 +120,8 @@ def test_a_slider_gives_the_number_that_it_shows() -> None:
     controls.chemical_potential = -4.0 + 30 * 0.02 + 1e-15
     assert controls.changes("chemical_potential") == {CONTROLS["chemical_potential"].paths[0]: -3.4}
     assert controls.chemical_potential == -3.4 and len(events) == 1
-    controls.field_x = 0.1 + 0.2
-    assert controls.changes("field_x")[FIELD][0] == 0.3
+    controls.field_x = 0.001 + 0.002 + 1e-18
+    assert controls.changes("field_x")[FIELD][0] == 0.003
 
 
 def test_values_outside_the_range_widen_it() -> None:
