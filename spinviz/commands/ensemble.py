@@ -47,6 +47,12 @@ def add_ensemble(commands: Any, count: Any, vector: Any, mesh: Any, names: Any, 
     parser.add_argument("--json", action="store_true", help="print the summary as one line of JSON")
 
 
+def check_workers(count: int) -> None:
+    """Raises ValueError for a number of processes that no machine has."""
+    if not 0 <= count <= MOST_WORKERS:
+        raise ValueError(f"--workers must be between 0 and {MOST_WORKERS}, got {count}")
+
+
 def ensemble(arguments: Namespace) -> int:
     """``spinviz ensemble PRESET``."""
     from tqdm import tqdm
@@ -55,8 +61,7 @@ def ensemble(arguments: Namespace) -> int:
     from spinviz.commands.headless import asked_to_stop
     from spinviz.ensemble import EnsemblePlan, parse_sweep, run_ensemble
 
-    if not 0 <= arguments.workers <= MOST_WORKERS:
-        raise ValueError(f"--workers must be between 0 and {MOST_WORKERS}, got {arguments.workers}")
+    check_workers(arguments.workers)
     sweep: dict[str, tuple[float, ...]] = {}
     for text in arguments.sweep:
         name, values = parse_sweep(text)

@@ -8,6 +8,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from spinviz.commands.ensemble import check_workers
+
 
 def add_reproduce(commands: Any) -> None:
     """The arguments."""
@@ -23,6 +25,9 @@ def add_reproduce(commands: Any) -> None:
         dest="changes",
         help="another value of one setting (see --list), such as starts=30; may be given several times",
     )
+    parser.add_argument("--workers", type=int, default=0, metavar="W",
+                        help="processes that compute the figure's runs (0: none but this one)")  # fmt: skip
+    parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="workers of this Dask scheduler instead")
     parser.add_argument("--out", default=".", metavar="FOLDER", help="gets NAME.png, NAME.svg and NAME.json (.)")
     parser.add_argument("--json", action="store_true", help="print the summary as one line of JSON")
 
@@ -36,14 +41,20 @@ def reproduce(arguments: Namespace) -> int:
     if arguments.name is None:
         raise ValueError("reproduce needs the name of a figure; 'spinviz reproduce --list' shows them")
 
+    check_workers(arguments.workers)
+
     def say(text: str) -> None:
         print(f"{arguments.name}: {text}", file=sys.stderr, flush=True)
 
+    a = arguments
     try:
-        done = made(arguments.name, Path(arguments.out), arguments.full, arguments.changes, say)
+        done = made(a.name, Path(a.out), a.full, a.changes, say, a.workers, a.scheduler)
     except KeyboardInterrupt:
         say("interrupted; the same command goes on with the pieces that are ready")
         raise
+    except RuntimeError as error:
+        print(f"spinviz: error: {error}; the same command goes on with the pieces that are ready", file=sys.stderr)
+        return 1
     if arguments.json:
         compared = [{"quantity": c.quantity, "paper": c.paper, "ours": c.ours, "error": c.error} for c in done.compared]
         print(json.dumps({"files": [str(path) for path in done.files], "seconds": round(done.seconds, 1),

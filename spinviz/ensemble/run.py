@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 
 from engine.simulation import Simulation, StepFailed
-from spinviz.ensemble.block import measured
+from spinviz.ensemble.block import measured, move_safely
 from spinviz.ensemble.plan import EnsemblePlan, blocks, first_simulation
 from spinviz.ensemble.room import Shapes, check_disk, file_bytes, fitting_batch
 from spinviz.ensemble.store import EnsembleStore
@@ -108,7 +109,7 @@ def _results(
         scheduler = stack.enter_context(local_cluster(min(workers, len(work)), devices)).scheduler_address
     client = stack.enter_context(connected(scheduler))
     announce(f"Dask dashboard: {client.dashboard_link}")
-    results = spread(client, description, work)
+    results = spread(client, partial(move_safely, description), work)
     stack.callback(results.close)  # type: ignore[attr-defined]
     return results
 

@@ -7,9 +7,11 @@ one device (CUDA_VISIBLE_DEVICES), as workers of a real cluster should: CUDA_VIS
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from spinviz.ensemble.block import Moved, move_safely
 from spinviz.ensemble.plan import Block
@@ -19,6 +21,8 @@ PROTOCOLS = ("tcp://", "tls://", "ucx://", "ws://", "wss://")
 LOST_WORKERS = 3  # so many may die over one block before it is given up
 
 Result = tuple[Block, Moved | str]
+Thing = TypeVar("Thing")
+Made = TypeVar("Made")
 
 
 def here(description: dict[str, Any], blocks: Sequence[Block]) -> Iterator[Result]:
@@ -48,13 +52,25 @@ def local_cluster(workers: int, devices: Sequence[int] | None = None) -> Iterato
         for number, option in enumerate(options):
             option["env"] = {"CUDA_VISIBLE_DEVICES": str(devices[number % len(devices)])}
     spec = {number: {"cls": Nanny, "options": option} for number, option in enumerate(options)}
-    with (
-        dask.config.set(
-            {"distributed.scheduler.allowed-failures": LOST_WORKERS, "distributed.comm.timeouts.connect": 20}
-        ),
-        SpecCluster(workers=spec, scheduler=scheduler, asynchronous=False, silence_logs=50) as cluster,
-    ):
-        yield cluster
+    patient = {"distributed.scheduler.allowed-failures": LOST_WORKERS, "distributed.comm.timeouts.connect": 20}
+    with dask.config.set(patient):
+        with _uninterrupted():
+            cluster = SpecCluster(workers=spec, scheduler=scheduler, asynchronous=False, silence_logs=50)
+        with cluster:
+            yield cluster
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes that are started meanwhile leave Ctrl-C, which a terminal sends to all of them, to this one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may change what signals do
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -82,20 +98,23 @@ def connected(scheduler: str) -> Iterator[Any]:
         yield client
 
 
-def spread(client: Any, description: dict[str, Any], blocks: Sequence[Block]) -> Iterator[Result]:
-    """Blocks as they are finished, by all workers of the client. What is still waiting is given up when this is closed."""
+def spread(
+    client: Any, work: Callable[[Thing], Made | str], things: Sequence[Thing]
+) -> Iterator[tuple[Thing, Made | str]]:
+    """Each thing and what ``work`` made of it, or what went wrong, as they are finished, by all workers of the client.
+    What is still waiting is given up when this is closed."""
     from distributed import as_completed
 
-    futures = {client.submit(move_safely, description, block, pure=False): block for block in blocks}
+    futures = {client.submit(work, thing, pure=False): thing for thing in things}
     try:
         for future in as_completed(list(futures), loop=client.loop):
-            block = futures.pop(future)
+            thing = futures.pop(future)
             try:
-                yield block, future.result()
+                yield thing, future.result()
             except Exception as error:  # Dask raises what it likes, KilledWorker among it
                 if isinstance(error, GeneratorExit):
                     raise
-                yield block, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                yield thing, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             future.release()
     finally:
         client.cancel(list(futures))

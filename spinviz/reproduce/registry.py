@@ -6,9 +6,11 @@ import difflib
 import os
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import torch
@@ -16,6 +18,7 @@ import torch
 from engine.io.trajectory import installed_version
 from engine.learning.weights import find as find_network
 from engine.learning.weights import shipped
+from spinviz.ensemble.workers import connected, local_cluster
 from spinviz.reproduce import (
     equivariance,
     hall,
@@ -66,16 +69,15 @@ def missing_weights(figure: Figure) -> tuple[str, ...]:
 
 
 def reproduce(
-    name: str,
-    folder: Path,
-    full: bool = False,
-    changes: Sequence[str] = (),
-    say: Callable[[str], None] = lambda text: None,
-) -> Reproduced:
+    name: str, folder: Path, full: bool = False, changes: Sequence[str] = (), say: Callable[[str], None] = lambda text: None,
+    workers: int = 0, scheduler: str | None = None,
+) -> Reproduced:  # fmt: skip
     """Compute, draw and write one figure. ``full``: with the papers' sizes (for a GPU or a long night); ``changes``:
-    "KEY=VALUE" for single settings. Interrupted and asked for again it goes on with the pieces that are ready.
+    "KEY=VALUE" for single settings. Interrupted and asked for again it goes on with the pieces that are ready. Pieces are
+    computed by this process, by so many ``workers`` of this machine, or by those of a Dask ``scheduler``.
 
-    Raises ValueError for an unknown name or setting, a folder that cannot be written, and networks that are not there.
+    Raises ValueError for an unknown name or setting, a folder that cannot be written, networks that are not there and a
+    scheduler that cannot be reached.
     """
     figure = find(name)
     settings = changed(name, figure.large if full else figure.small, changes)
@@ -91,8 +93,9 @@ def reproduce(
         raise ValueError(f"--out must be a folder, got the file {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     pieces = pieces_folder(folder, name, settings, installed_version(), [find_network(one) for one in figure.weights])
-    work, began = Work(say, pieces), clocks()
-    with matplotlib.rc_context(STYLE):
+    began = clocks()
+    with ExitStack() as stack, matplotlib.rc_context(STYLE):
+        work = Work(say, pieces, _client(stack, workers, scheduler, say))
         made = figure.make(settings, work)
     seconds, processor = (float(spent) for spent in clocks() - began + work.before)
     facts = {
@@ -105,3 +108,15 @@ def reproduce(
     files = write(folder, name, f"{figure.title} ({figure.paper})", made, facts)
     work.finished()
     return Reproduced(files, made.compared, made.remarks, seconds)
+
+
+def _client(stack: ExitStack, workers: int, scheduler: str | None, say: Callable[[str], None]) -> Any:
+    """Of Dask, for the time of ``stack``; None: without."""
+    if scheduler is None and workers == 0:
+        return None
+    if scheduler is None:
+        devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else None
+        scheduler = stack.enter_context(local_cluster(workers, devices)).scheduler_address
+    client = stack.enter_context(connected(scheduler))
+    say(f"Dask dashboard: {client.dashboard_link}")
+    return client

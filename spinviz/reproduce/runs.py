@@ -54,15 +54,17 @@ class Runs:
         """Measurements (R, T, ...) along the runs from ``start`` (R, N, 3), and "first" and "last", spins of the first run
         (N, 3)."""
         sites = " x ".join(str(length) for length in self.lattice.shape)
-        every = work.each(f"{self.name}, {sites}, batch", batches(len(start), batch))
-        found = [work.kept(f"{self.name}-{runs.start}", partial(self._batch, start, runs)) for runs in every]
+        parts = {
+            f"{self.name}-{runs.start}": partial(self._batch, start[runs.start : runs.stop], runs.start)
+            for runs in batches(len(start), batch)
+        }
+        found = list(work.all(f"{self.name}, {sites}, batches", parts).values())
         ends = {name: found[0][name] for name in ("first", "last")}
         return {name: np.concatenate([one[name] for one in found]) for name in found[0]} | ends
 
-    def _batch(self, start: torch.Tensor, runs: range) -> dict[str, np.ndarray]:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        spin = start[runs.start : runs.stop].to(device)
-        noise, rows = Noise([self.seed + run for run in runs]), []
+    def _batch(self, start: torch.Tensor, first: int) -> dict[str, np.ndarray]:
+        spin = start.to("cuda" if torch.cuda.is_available() else "cpu")
+        noise, rows = Noise([self.seed + first + run for run in range(len(start))]), []
         for state in visited(SpinState(spin), self.dynamics, self.force, noise, self.steps):
             rows.append(self.measure(state.spin.cpu()))
         ends = {"first": spin[0].cpu().numpy(), "last": state.spin[0].cpu().numpy()}

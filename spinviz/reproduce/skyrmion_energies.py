@@ -11,7 +11,7 @@ with Wolfe conditions (Nocedal and Wright, Numerical Optimization (2006), ch. 7)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,9 +159,8 @@ def at_rest(spin: torch.Tensor, force: ForceProvider, most: int) -> Rest:
 
 
 def follow(
-    n_sk: int, fields: Sequence[float], lattice: Lattice, twists: Sequence[int], meshes: Sequence[int], most: int,
-    say: Callable[[str], None],
-) -> Branch:  # fmt: skip
+    n_sk: int, fields: Sequence[float], lattice: Lattice, twists: Sequence[int], meshes: Sequence[int], most: int
+) -> Branch:
     """States of one kind at ascending fields, at most ``most`` force evaluations each; energies on two ``meshes``.
 
     The crystal is relaxed first at the middle field, on every mesh of ``twists`` in turn, then followed up and down on
@@ -174,7 +173,6 @@ def follow(
     found: dict[float, Rest] = {}
     for path in (fields[middle:], fields[:middle][::-1]):
         for field in path:
-            say(f"n_sk = {n_sk} at H = {field:g}: brought to rest")
             found[field] = at_rest(spin, in_field(force, field), most)
             spin = found[field].spin
         spin = found[fields[middle]].spin
@@ -182,7 +180,6 @@ def follow(
     charges = np.array([float(topological_charge(rest.spin, lattice).abs()) for rest in rests])
     kept = np.abs(charges - n_sk) < 0.5
     polarization = np.array([float(rest.spin[..., 2].double().mean()) for rest in rests])
-    say(f"n_sk = {n_sk}: energies on {meshes[0]} x {meshes[0]} and {meshes[1]} x {meshes[1]} twists")
     fine, coarse = (
         np.array([energy(rest.spin, lattice, mesh) for rest in rests]) - np.array(fields) * polarization
         for mesh in (max(meshes), min(meshes))

@@ -85,7 +85,8 @@ class Learned:
 
 def make(settings: Settings, work: Work) -> Made:
     points = _points(settings)
-    branches = {n: _branch(n, settings, work) for n in settings["branches"]}
+    follows = {f"exact-{n}": partial(_followed, n, settings) for n in settings["branches"]}
+    branches = {n: Branch(**work.all("exact states, kinds", follows)[f"exact-{n}"]) for n in settings["branches"]}
     crossings = {pair: _crossing(branches[pair[0]], branches[pair[1]]) for pair in PAPER}
     learned = _learned(settings, points, work)
     steps = {pair: _learned_crossing(learned, pair, settings["replicas"]) for pair in PAPER}
@@ -120,15 +121,10 @@ def _points(settings: Settings) -> Points:
     ]
 
 
-def _branch(n_sk: int, settings: Settings, work: Work) -> Branch:
+def _followed(n_sk: int, settings: Settings) -> dict[str, np.ndarray]:
     """Exact states of one kind."""
-
-    def followed() -> dict[str, np.ndarray]:
-        meshes, most = settings["meshes"], settings["evaluations"]
-        fields = settings["branches"][n_sk]
-        return asdict(follow(n_sk, fields, magnetic_cell(), settings["twists"], meshes, most, work.say))
-
-    return Branch(**work.kept(f"exact-{n_sk}", followed))
+    fields, most = settings["branches"][n_sk], settings["evaluations"]
+    return asdict(follow(n_sk, fields, magnetic_cell(), settings["twists"], settings["meshes"], most))
 
 
 def _start(n_sk: int, lattice: Lattice, count: int, seed: int) -> torch.Tensor:
@@ -169,9 +165,10 @@ def _learned(settings: Settings, points: Points, work: Work) -> Learned:
         return {"energy": energy, "charge": _cell_charge(spin, lattice), "polarization": along}
 
     table = np.full((3, len(settings["fields"]), len(KINDS), replicas), np.nan)
-    for number, kind, field in work.each(f"learned dynamics, {length} x {length}, point", points):
-        name = f"learned-{field:g}-{KINDS[kind]}"
-        found = work.kept(name, partial(moved, number, KINDS[kind], field))
+    names = {f"learned-{field:g}-{KINDS[kind]}": (number, kind, field) for number, kind, field in points}
+    moves = {name: partial(moved, number, KINDS[kind], field) for name, (number, kind, field) in names.items()}
+    for name, found in work.all(f"learned dynamics, {length} x {length}, points", moves).items():
+        number, kind, _ = names[name]
         table[:, number, kind] = [found[quantity] for quantity in ("energy", "charge", "polarization")]
     return Learned(np.array(settings["fields"]), *table)
 

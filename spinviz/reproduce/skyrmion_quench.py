@@ -109,7 +109,7 @@ def _rise(time: np.ndarray, order: np.ndarray) -> tuple[float, float]:
     share = (share - share[0]) / max(share[-1] - share[0], 1e-9)  # a curve may not rise at all
     low, high = (int(np.searchsorted(share, part)) for part in (0.2, 0.8))
     low = max(1, min(low, len(time) - 4))
-    return float(time[low]), float(time[max(high, low + 3)])
+    return float(time[low]), float(time[min(max(high, low + 3), len(time) - 1)])
 
 
 def _agreement(learned: np.ndarray, exact: np.ndarray) -> tuple[float, tuple[float, float]]:

@@ -88,13 +88,12 @@ def make(settings: Settings, work: Work) -> Made:
 
 def _quench(name: str, settings: dict, damping: float, steps: list[int], edges: np.ndarray, work: Work) -> np.ndarray:
     """Sums and numbers of pairs of every realization (R, 2, T, bins), by exact or learned forces."""
-    rows = []
-    for number in work.each(f"{name}, damping {damping:g}, realization", range(settings["realizations"])):
-        lattice = random_sites(settings["sites"], seed=number)
-        force = _exact(lattice) if name == "exact" else load_force(NETWORK, lattice)
-        pairs = partial(_pairs, force, lattice, steps, settings["starts"], edges, 100 * number, damping)
-        rows.append(work.kept(f"{name}-{damping:g}-{number}", pairs)["pairs"])
-    return np.stack(rows)
+    pairs = {
+        f"{name}-{damping:g}-{number}": partial(_pairs, name, steps, settings, edges, number, damping)
+        for number in range(settings["realizations"])
+    }
+    found = work.all(f"{name}, damping {damping:g}, realizations", pairs)
+    return np.stack([one["pairs"] for one in found.values()])
 
 
 def _exact(lattice: Lattice) -> ForceProvider:
@@ -105,10 +104,12 @@ def _exact(lattice: Lattice) -> ForceProvider:
 
 
 def _pairs(
-    force: ForceProvider, lattice: Lattice, steps: list[int], starts: int, edges: np.ndarray, seed: int, damping: float
+    name: str, steps: list[int], settings: Settings, edges: np.ndarray, number: int, damping: float
 ) -> dict[str, np.ndarray]:
     """ "pairs", (2, T, bins): sums of S_i . S_j over the pairs of every bin, mean over starts, and numbers of pairs."""
-    known = PRESETS["spin_glass"]
+    known, starts, seed = PRESETS["spin_glass"], settings["starts"], 100 * number
+    lattice = random_sites(settings["sites"], seed=number)
+    force = _exact(lattice) if name == "exact" else load_force(NETWORK, lattice)
     start = SpinState(texture("random", lattice, replicas=starts, seed=seed))
     dynamics = SemiImplicitLLG(damping=damping, temperature=known.temperature, time_step=TIME_STEP)
     noise, rows = Noise([seed + start for start in range(starts)]), []

@@ -15,57 +15,91 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
+import torch
 
 from engine.files import write_whole
+from spinviz.ensemble.workers import spread
 
-Thing = TypeVar("Thing")
 Pieces = dict[str, np.ndarray]
+Compute = Callable[[], Mapping[str, Any]]
 SECONDS = "seconds"  # the name under which a piece keeps what it cost
-AT_ONCE = 1.0  # seconds: what takes less was kept from before and says nothing about the time left
 
 
 class Work:
-    """Progress and kept pieces. Without ``folder`` nothing is kept."""
+    """Progress and kept pieces. Without ``folder`` nothing is kept; ``client``: of Dask workers that compute pieces."""
 
-    def __init__(self, say: Callable[[str], None] = lambda text: None, folder: Path | None = None) -> None:
-        self.say, self.folder = say, folder
-        self.before = np.zeros(2)  # wall and processor seconds that kept pieces took
+    def __init__(
+        self, say: Callable[[str], None] = lambda text: None, folder: Path | None = None, client: Any = None
+    ) -> None:
+        self.say, self.folder, self.client = say, folder, client
+        self.before = np.zeros(2)  # wall and processor seconds that others took, before or elsewhere
         if folder is not None and folder.is_dir():
             say(f"goes on with the {len(list(folder.glob('*.npz')))} pieces in {folder}")
 
-    def kept(self, name: str, compute: Callable[[], Mapping[str, Any]]) -> Pieces:
+    def kept(self, name: str, compute: Compute) -> Pieces:
         """The arrays that ``compute`` returns; those of an earlier run with the same settings if they are there."""
-        path = None if self.folder is None else self.folder / f"{re.sub('[^A-Za-z0-9.+-]+', '_', name)}.npz"
-        if path is not None and path.is_file():
-            try:
-                with np.load(path, allow_pickle=False) as stored:
-                    found = dict(stored)
-                self.before += found.pop(SECONDS)
-                return found
-            except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
-                self.say(f"{path.name} cannot be read and is made again")
-        began = clocks()
-        found = {key: np.asarray(value) for key, value in compute().items()}
+        return self.all("", {name: compute})[name]
+
+    def all(self, what: str, computes: Mapping[str, Compute]) -> dict[str, Pieces]:
+        """The arrays of all of them by name, computed by the workers if there are any. Says how many are ready, and how
+        long the others will take, about.
+
+        Raises RuntimeError when a worker gives a piece up; what is ready is kept.
+        """
+        found = {name: kept for name in computes if (kept := self._read(name)) is not None}
+        missing = [(name, compute) for name, compute in computes.items() if name not in found]
+        began, before = time.perf_counter(), len(found)
+        if what and missing:
+            self.say(f"{what}: {before} of {len(computes)} ready")
+        for name, arrays in self._computed(missing):
+            self._write(name, arrays)
+            found[name] = {key: values for key, values in arrays.items() if key != SECONDS}
+            more = (time.perf_counter() - began) / (len(found) - before) * (len(computes) - len(found))
+            if what:
+                self.say(
+                    f"{what}: {len(found)} of {len(computes)} ready"
+                    + (f", about {in_words(more)} left" if more else "")
+                )
+        return {name: found[name] for name in computes}
+
+    def _computed(self, missing: Sequence[tuple[str, Compute]]) -> Iterator[tuple[str, Pieces]]:
+        """The missing pieces as they are ready."""
+        if self.client is None:
+            for name, compute in missing:
+                yield name, timed(compute)
+            return
+        for (name, _), result in spread(self.client, computed, missing):
+            if isinstance(result, str):
+                raise RuntimeError(f"piece {name!r} of the figure could not be computed: {result}")
+            self.before[1] += result[SECONDS][1]
+            yield name, result
+
+    def _path(self, name: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"{re.sub('[^A-Za-z0-9.+-]+', '_', name)}.npz"
+
+    def _read(self, name: str) -> Pieces | None:
+        path = self._path(name)
+        if path is None or not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                found = dict(stored)
+            self.before += found.pop(SECONDS)
+            return found
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+            self.say(f"{path.name} cannot be read and is made again")
+            return None
+
+    def _write(self, name: str, arrays: Pieces) -> None:
+        path = self._path(name)
         if path is not None:
             buffer = io.BytesIO()
-            np.savez(buffer, **found, **{SECONDS: clocks() - began})  # type: ignore[arg-type]
+            np.savez(buffer, **arrays)  # type: ignore[arg-type]
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, buffer.getvalue())
-        return found
-
-    def each(self, what: str, things: Sequence[Thing]) -> Iterator[Thing]:
-        """The things in turn; before each, which one it is and about how long all that are left will take."""
-        spent: list[float] = []
-        for number, thing in enumerate(things):
-            left = f", about {in_words(float(np.mean(spent)) * (len(things) - number))} left" if spent else ""
-            self.say(f"{what}, {number + 1} of {len(things)}{left}")
-            started = time.perf_counter()
-            yield thing
-            if (seconds := time.perf_counter() - started) > AT_ONCE:
-                spent.append(seconds)
 
     def finished(self) -> None:
         """Remove the pieces."""
@@ -76,6 +110,22 @@ class Work:
 def clocks() -> np.ndarray:
     """Wall and processor seconds."""
     return np.array([time.perf_counter(), time.process_time()])
+
+
+def timed(compute: Compute) -> Pieces:
+    """What it computes, as arrays, with the seconds that it took."""
+    began = clocks()
+    found = {key: np.asarray(value) for key, value in compute().items()}
+    return {**found, SECONDS: clocks() - began}
+
+
+def computed(piece: tuple[str, Compute]) -> Pieces | str:
+    """A named piece, by a worker with one thread; a lack of memory is answered as text."""
+    torch.set_num_threads(1)
+    try:
+        return timed(piece[1])
+    except MemoryError as error:
+        return " ".join(str(error).split()) or "not enough memory"
 
 
 def pieces_folder(folder: Path, name: str, settings: Mapping[str, Any], version: str, files: Sequence[Path]) -> Path:

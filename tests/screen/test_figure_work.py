@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from engine.noise import Noise
 from engine.state import SpinState
 from engine.textures import texture
 from spinviz.cli import main
+from spinviz.ensemble.workers import connected, local_cluster
 from spinviz.reproduce import FIGURES, Compared, Figure, Made, reproduce
 from spinviz.reproduce.figure import panels
 from spinviz.reproduce.runs import Runs, visited
@@ -34,10 +36,7 @@ class Computed:
 
     def make(self, settings, work: Work) -> Made:
         sheet, _ = panels(1, 1)
-        found = [
-            work.kept(f"piece {n}", lambda n=n: self.piece(n))["square"]
-            for n in work.each("piece", range(settings["starts"]))
-        ]
+        found = [work.kept(f"piece {n}", lambda n=n: self.piece(n))["square"] for n in range(settings["starts"])]
         return Made(sheet, {"squares": np.array(found)}, [Compared("sum", "-", float(np.sum(found)))], settings)
 
     def piece(self, number: int) -> dict[str, np.ndarray]:
@@ -121,11 +120,13 @@ def test_what_kept_pieces_cost_is_counted(tmp_path):
 
 
 def test_time_left_is_told_from_what_the_others_took(monkeypatch):
-    clock = iter([0.0, 60.0, 100.0, 100.1, 200.0, 220.0])
+    clock = iter([0.0, 60.0, 100.0, 120.0])
     monkeypatch.setattr("spinviz.reproduce.work.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("spinviz.reproduce.work.clocks", lambda: np.zeros(2))
     said: list[str] = []
-    assert list(Work(said.append).each("point", "abc")) == ["a", "b", "c"]
-    assert said == ["point, 1 of 3", "point, 2 of 3, about 2 min left", "point, 3 of 3, about 60 s left"]
+    Work(said.append).all("points", {name: lambda: {"x": 1} for name in "abc"})
+    assert said == ["points: 0 of 3 ready", "points: 1 of 3 ready, about 2 min left",
+                    "points: 2 of 3 ready, about 50 s left", "points: 3 of 3 ready"]  # fmt: skip
     assert [in_words(seconds) for seconds in (12.3, 89.0, 600.0, 7200.0)] == ["12 s", "89 s", "10 min", "2.0 h"]
 
 
@@ -156,14 +157,19 @@ def test_batches_hold_every_run_once():
     assert [list(part) for part in batches(5, 2)] == [[0, 1], [2, 3], [4]] and batches(3, 9) == [range(0, 3)]
 
 
+def means(spin: torch.Tensor) -> dict[str, np.ndarray]:
+    return {"mean": spin.mean(1).numpy()}
+
+
+def runs() -> Runs:
+    force = ClassicalForce(HeisenbergModel(LATTICE, {1: 1.0}))
+    dynamics = SemiImplicitLLG(damping=0.2, temperature=0.1, time_step=0.05)
+    return Runs("r", LATTICE, force, dynamics, [0, 3, 7], means, seed=4)
+
+
 def test_runs_do_not_depend_on_their_batches(tmp_path):
-    force, dynamics = (
-        ClassicalForce(HeisenbergModel(LATTICE, {1: 1.0})),
-        SemiImplicitLLG(damping=0.2, temperature=0.1, time_step=0.05),
-    )
     start = texture("random", LATTICE, replicas=5, seed=1)
-    runs = Runs("r", LATTICE, force, dynamics, [0, 3, 7], lambda spin: {"mean": spin.mean(1).numpy()}, seed=4)
-    whole, parts = runs.made(start, 5, Work()), runs.made(start, 2, Work(folder=tmp_path / "p"))
+    whole, parts = runs().made(start, 5, Work()), runs().made(start, 2, Work(folder=tmp_path / "p"))
     assert whole["mean"].shape == (5, 3, 3)
     for name in ("mean", "first", "last"):
         assert np.array_equal(whole[name], parts[name]), name
@@ -183,3 +189,53 @@ def test_states_visited_are_those_of_the_run():
     found = [one.spin for one in visited(SpinState(expected[0]), dynamics, force, Noise([3]), [0, 1, 1, 4])]
     assert all(torch.equal(a, expected[step]) for a, step in zip(found, [0, 1, 1, 4], strict=True))
     assert math.isclose(float(found[-1].norm(dim=-1).mean()), 1, abs_tol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def client():
+    with local_cluster(2) as two, connected(two.scheduler_address) as found:
+        yield found
+
+
+def test_workers_compute_the_same_and_each_piece_once(client, tmp_path):
+    start, said = texture("random", LATTICE, replicas=5, seed=1), []
+    here, there = Work(), Work(said.append, tmp_path / "p", client)
+    expected, found = runs().made(start, 2, here), runs().made(start, 2, there)
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)
+    assert len(said) == 4 and "3 of 3 ready" in said[-1] and there.before[1] > 0
+    assert len(list((tmp_path / "p").glob("*.npz"))) == 3
+
+
+def test_what_goes_wrong_elsewhere_is_told_and_the_rest_is_kept(client, tmp_path):
+    def fails() -> dict:
+        raise ValueError("this piece is wrong")
+
+    work = Work(folder=tmp_path / "p", client=client)
+    work.all("good", {"a": partial(dict, x=1)})
+    with pytest.raises(RuntimeError, match=r"piece 'b' .* this piece is wrong"):
+        work.all("all", {"a": partial(dict, x=2), "b": fails})
+    assert work.kept("a", partial(dict, x=3))["x"] == 1
+
+
+def test_figures_are_made_by_workers_and_refuse_what_is_not_there(figure, tmp_path, capsys):
+    arguments = ["reproduce", "skyrmion-quench", "--workers", "2", "--out", str(tmp_path)]
+    for change in (
+        "size=6",
+        "starts=2",
+        "steps=4",
+        "twists=1",
+        "large=12",
+        "large_starts=3",
+        "large_steps=8",
+        "batch=1",
+    ):
+        arguments += ["--set", change]
+    assert main(arguments) == 0
+    record = json.loads((tmp_path / "skyrmion-quench.json").read_text())
+    assert np.array(record["numbers"]["large"]["M"]).shape[0] == 3 and record["processor_seconds"] > 0
+    assert "Dask dashboard" in capsys.readouterr().err
+    figure(Computed())
+    assert main(["reproduce", "fake", "--scheduler", "tcp://127.0.0.1:9", "--out", str(tmp_path)]) == 2
+    assert "no scheduler answers" in capsys.readouterr().err
+    assert main(["reproduce", "fake", "--workers", "-1", "--out", str(tmp_path)]) == 2
+    assert "--workers must be between" in capsys.readouterr().err
