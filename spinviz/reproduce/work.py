@@ -39,10 +39,6 @@ class Work:
         if folder is not None and folder.is_dir():
             say(f"goes on with the {len(list(folder.glob('*.npz')))} pieces in {folder}")
 
-    def kept(self, name: str, compute: Compute) -> Pieces:
-        """The arrays that ``compute`` returns; those of an earlier run with the same settings if they are there."""
-        return self.all("", {name: compute})[name]
-
     def all(self, what: str, computes: Mapping[str, Compute]) -> dict[str, Pieces]:
         """The arrays of all of them by name, computed by the workers if there are any. Says how many are ready, and how
         long the others will take, about.
@@ -52,17 +48,14 @@ class Work:
         found = {name: kept for name in computes if (kept := self._read(name)) is not None}
         missing = [(name, compute) for name, compute in computes.items() if name not in found]
         began, before = time.perf_counter(), len(found)
-        if what and missing:
+        if missing:
             self.say(f"{what}: {before} of {len(computes)} ready")
         for name, arrays in self._computed(missing):
             self._write(name, arrays)
             found[name] = {key: values for key, values in arrays.items() if key != SECONDS}
             more = (time.perf_counter() - began) / (len(found) - before) * (len(computes) - len(found))
-            if what:
-                self.say(
-                    f"{what}: {len(found)} of {len(computes)} ready"
-                    + (f", about {in_words(more)} left" if more else "")
-                )
+            left = f", about {in_words(more)} left" if more else ""
+            self.say(f"{what}: {len(found)} of {len(computes)} ready{left}")
         return {name: found[name] for name in computes}
 
     def _computed(self, missing: Sequence[tuple[str, Compute]]) -> Iterator[tuple[str, Pieces]]:
