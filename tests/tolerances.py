@@ -56,6 +56,7 @@ SCHEMES_APART = (
 )
 # Few poles
 FEW_POLES_MU = 1e-3  # filling is met to 1e-5 per spin-orbital, mu to 1e-4; fields move by 3 to 10 times that
+FERROMAGNET_ENERGY = 1e-6  # per site, of a pole with its twists: a fifth of what shipped energies are to be good to
 FEW_POLES_FIT = 2e-3  # of data that the same form has made; single precision of the levels' spins, prior
 FEW_POLES_SHIFT = 0.1  # of the constant of a function that the fit finds again: mu takes up what it lacks
 # Shipped networks, against labels on 14 x 14 twists, which are wrong by 0.004 themselves

@@ -21,6 +21,7 @@ from engine.learning.networks.few_poles import FewPoles
 from engine.learning.pole_fit import RationalStep, fit_poles, spectrum
 from engine.learning.pole_sum import PoleSum
 from engine.learning.run import TrainingOptions
+from engine.learning.weights import find, read_network
 from engine.models import SDModel
 from engine.state import SpinState
 from tests import tolerances
@@ -90,6 +91,31 @@ def test_every_pole_has_the_twists_of_its_own_period() -> None:
     torch.testing.assert_close(energy, halves[0][1] + halves[1][1], **close)
     other, _ = filled(STEP, period=3, **single).electrons(spin, (3, 4))
     assert float((other - field).norm() / field.norm()) > 100 * tolerances.SYMMETRY
+
+
+@pytest.mark.parametrize("length", [12, 15, 18, 20, 24, 27, 30, 32, 36, 48])
+def test_shipped_poles_beyond_the_first_have_enough_momenta_for_ferromagnets(length: int) -> None:
+    """Free electrons split by a moment m have log det in closed form; they scatter least and know the sample's size most."""
+    network = read_network(find("skyrmion/best"))[0]
+    assert isinstance(network, FewPoles)
+    c = network.configuration
+    hopping, xi, weight = (
+        dict(c["hopping"]),
+        *(torch.view_as_complex(t).numpy()[1:] for t in (network.pole, network.weight)),
+    )
+
+    def energy(count: int, m: float) -> np.ndarray:
+        k1, k2 = np.meshgrid(*[2 * np.pi * np.arange(count) / count] * 2)
+        bands = -2 * sum(
+            t * (np.cos(n * k1) + np.cos(n * k2) + np.cos(n * (k1 - k2))) for n, t in ((1, hopping[1]), (2, hopping[3]))
+        )
+        levels = np.stack([bands + sign * c["coupling"] * m for sign in (1, -1)])
+        argument = c["chemical_potential"] + xi[:, None, None, None] - levels
+        return -2 * (weight * np.log(argument).mean((2, 3)).sum(1)).real
+
+    for (k, _), number in zip(network.meshes((length, length))[1:], range(len(xi)), strict=True):
+        wrong = [energy(length * k, m)[number] - energy(300, m)[number] for m in np.linspace(0, 1, 11)]
+        assert np.abs(wrong).max() < tolerances.FERROMAGNET_ENERGY, (length, k)
 
 
 def test_at_fixed_filling_the_field_is_the_derivative() -> None:
