@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib.path
 import numpy as np
 
 from engine.lattice import Lattice
@@ -13,6 +14,9 @@ from engine.observables import fold_to_zone
 from engine.statistics import Growth, mean_and_error
 from spinviz.reproduce.figure import Compared, with_error
 from spinviz.theme import spin_colours
+
+DOTS = 3000  # more momenta than that are drawn as an image
+PIXELS = 300
 
 
 def draw_sites(axes: Any, lattice: Lattice, colours: np.ndarray, title: str, **options: Any) -> Any:
@@ -33,16 +37,33 @@ def draw_spins(axes: Any, lattice: Lattice, spin: np.ndarray, title: str) -> Non
 
 def draw_structure(axes: Any, lattice: Lattice, structure: np.ndarray, title: str, largest: float) -> None:
     """S(q) (N,) on the grid momenta in the first zone, with the zone's edge; colours up to ``largest`` (square root)."""
-    momenta = fold_to_zone(lattice.momenta(), lattice)
     vertices = lattice.brillouin_zone().vertices
-    order = np.argsort(structure)
-    size = min(320.0, 26_000 / lattice.sites)
-    axes.scatter(*momenta[order].T, c=np.sqrt(structure[order] / largest), s=size, marker="h", cmap="magma", lw=0,
-                 vmin=0, vmax=1, rasterized=True)  # fmt: skip
     around = np.argsort(np.arctan2(*vertices.T))
-    axes.plot(*np.vstack([vertices[around], vertices[around[:1]]]).T, color="#b5367a", lw=0.8, ls="--")
+    edge = np.vstack([vertices[around], vertices[around[:1]]])
+    options: dict[str, Any] = {"cmap": "magma", "vmin": 0, "vmax": 1, "rasterized": True}
+    (outline,) = axes.plot(*edge.T, color="#b5367a", lw=0.8, ls="--")
+    if lattice.sites > DOTS:
+        low, high = vertices.min(0), vertices.max(0)
+        pixels, extent = _pixels(lattice, structure, low, high), (low[0], high[0], low[1], high[1])
+        shown = axes.imshow(
+            np.sqrt(pixels / largest), extent=extent, origin="lower", interpolation="nearest", **options
+        )
+        shown.set_clip_path(matplotlib.path.Path(edge), axes.transData)
+    else:
+        momenta, order = fold_to_zone(lattice.momenta(), lattice), np.argsort(structure)
+        size = min(320.0, 26_000 / lattice.sites)
+        axes.scatter(*momenta[order].T, c=np.sqrt(structure[order] / largest), s=size, marker="h", lw=0, **options)
+    outline.set_zorder(3)
     axes.set(title=title, aspect="equal")
     axes.set_axis_off()
+
+
+def _pixels(lattice: Lattice, structure: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """S at the grid momentum that is nearest to each of PIXELS x PIXELS points between two corners."""
+    x, y = (np.linspace(a, b, PIXELS) for a, b in zip(low, high, strict=True))
+    points = np.stack(np.meshgrid(x, y), -1) @ (lattice.periods / (2 * np.pi)).T  # q . L_j / 2 pi
+    first, second = (np.rint(points[..., axis]).astype(int) % lattice.shape[axis] for axis in (0, 1))
+    return structure[first * lattice.shape[1] + second]
 
 
 def draw_growth(axes: Any, time: np.ndarray, values: np.ndarray, colour: str, label: str) -> None:

@@ -142,11 +142,11 @@ def _draw_maps(axes, lattice: Lattice, learned: np.ndarray, exact: np.ndarray, s
 
 
 def _draw_large(axes, lattice: Lattice, found: dict[str, np.ndarray], time: np.ndarray) -> None:
-    """Averaged S(q) of the large lattice at ``SHOWN`` times, each with colours of its own, and one texture."""
+    """Averaged S(q) of the large lattice at ``SHOWN`` times, colours up to its largest value beside q = 0; one texture."""
     for column, index in enumerate((len(time) // 2, 3 * len(time) // 4, len(time) - 1)):
         structure = found["structure"][:, index].mean(0)
         draw_structure(
-            axes[column], lattice, structure, f"learned S(q), large, t = {time[index]:g}", float(structure.max())
+            axes[column], lattice, structure, f"learned S(q), large, t = {time[index]:g}", float(structure[1:].max())
         )
     draw_spins(axes[SHOWN], lattice, found["last"], f"one run at t = {time[-1]:g}")
 

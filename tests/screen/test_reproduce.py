@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Sheet
 
 from engine.lattice import triangular
 from engine.learning import weights
+from engine.observables import fold_to_zone
 from engine.statistics import growth_exponent
 from spinviz.cli import main
 from spinviz.reproduce import (
@@ -28,7 +29,7 @@ from spinviz.reproduce import (
     tetrahedral_coarsening,
 )
 from spinviz.reproduce.figure import panels, plain, with_error
-from spinviz.reproduce.pictures import compared_growth, draw_fit, kept_steps
+from spinviz.reproduce.pictures import _pixels, compared_growth, draw_fit, draw_structure, kept_steps
 from spinviz.reproduce.registry import KINDS
 from tests.screen.networks import ship
 from tests.tolerances import HALL_TETRAHEDRAL
@@ -284,3 +285,19 @@ def test_times_at_which_correlations_pass_a_level() -> None:
     assert spin_glass._passing(rows, time, lambda c: 1 + c[:, 0])[0] == 0
     assert spin_glass._passing(rows, time, lambda c: c[:, 1]) == (None, None, "not until t = 30")
     assert "too thin" in spin_glass._passing(rows[:3], time, lambda c: c[:, 0])[2]
+
+
+def test_large_maps_of_the_zone_are_images_with_every_momentum_in_its_place() -> None:
+    lattice = triangular(60, 60)
+    momenta = fold_to_zone(lattice.momenta(), lattice)
+    vertices = lattice.brillouin_zone().vertices
+    low, high = vertices.min(0), vertices.max(0)
+    peak = int(np.linalg.norm(momenta - [np.pi / 3, 0.0], axis=1).argmin())
+    pixels = _pixels(lattice, np.eye(lattice.sites)[peak], low, high)
+    rows, columns = np.nonzero(pixels)
+    at = np.stack([np.linspace(low[0], high[0], 300)[columns], np.linspace(low[1], high[1], 300)[rows]], 1)
+    inside = np.linalg.norm(at - momenta[peak], axis=1) < 0.2
+    assert np.allclose(at[inside].mean(0), momenta[peak], atol=(high - low).max() / 300) and inside.sum() > 10
+    _, axes = panels(1, 1)
+    draw_structure(axes[0, 0], lattice, np.ones(lattice.sites), "all", 1.0)
+    assert len(axes[0, 0].images) == 1 and not axes[0, 0].collections
