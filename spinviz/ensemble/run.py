@@ -20,7 +20,7 @@ from spinviz.ensemble.block import measured, move_safely
 from spinviz.ensemble.plan import EnsemblePlan, blocks, first_simulation
 from spinviz.ensemble.room import Shapes, check_disk, file_bytes, fitting_batch
 from spinviz.ensemble.store import EnsembleStore
-from spinviz.ensemble.workers import Result, connected, here, local_cluster, spread
+from spinviz.ensemble.workers import Result, cluster_client, here, spread
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,11 @@ def _results(
         return iter(())
     if scheduler is None and workers == 0:
         return here(description, work)
-    if scheduler is None:
-        devices: Sequence[int] | None = None
-        if device.type == "cuda":  # every worker sees one GPU, and calls it "cuda"
-            devices = range(torch.cuda.device_count()) if device.index is None else [device.index]
-            description["settings"]["device"] = "cuda"
-        scheduler = stack.enter_context(local_cluster(min(workers, len(work)), devices)).scheduler_address
-    client = stack.enter_context(connected(scheduler))
-    announce(f"Dask dashboard: {client.dashboard_link}")
+    devices: Sequence[int] | None = None
+    if scheduler is None and device.type == "cuda":  # every worker sees one GPU, and calls it "cuda"
+        devices = range(torch.cuda.device_count()) if device.index is None else [device.index]
+        description["settings"]["device"] = "cuda"
+    client = cluster_client(stack, min(workers, len(work)), scheduler, devices, announce)
     results = spread(client, partial(move_safely, description), work)
     stack.callback(results.close)  # type: ignore[attr-defined]
     return results

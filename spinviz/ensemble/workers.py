@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from spinviz.ensemble.block import Moved, move_safely
@@ -96,6 +96,22 @@ def connected(scheduler: str) -> Iterator[Any]:
                 "an environment with this version of spinviz"
             ) from error
         yield client
+
+
+def cluster_client(
+    stack: ExitStack,
+    workers: int,
+    scheduler: str | None,
+    devices: Sequence[int] | None,
+    announce: Callable[[str], None],
+) -> Any:
+    """A client of that scheduler, or of ``workers`` processes of this machine, for the time of ``stack``; announces where
+    Dask's dashboard is. Raises ValueError as :func:`connected` does."""
+    if scheduler is None:
+        scheduler = stack.enter_context(local_cluster(workers, devices)).scheduler_address
+    client = stack.enter_context(connected(scheduler))
+    announce(f"Dask dashboard: {client.dashboard_link}")
+    return client
 
 
 def spread(

@@ -18,7 +18,7 @@ import torch
 from engine.io.trajectory import installed_version
 from engine.learning.weights import find as find_network
 from engine.learning.weights import shipped
-from spinviz.ensemble.workers import connected, local_cluster
+from spinviz.ensemble.workers import cluster_client
 from spinviz.reproduce import (
     equivariance,
     hall,
@@ -114,9 +114,5 @@ def _client(stack: ExitStack, workers: int, scheduler: str | None, say: Callable
     """Of Dask, for the time of ``stack``; None: without."""
     if scheduler is None and workers == 0:
         return None
-    if scheduler is None:
-        devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else None
-        scheduler = stack.enter_context(local_cluster(workers, devices)).scheduler_address
-    client = stack.enter_context(connected(scheduler))
-    say(f"Dask dashboard: {client.dashboard_link}")
-    return client
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else None
+    return cluster_client(stack, workers, scheduler, devices, say)

@@ -86,7 +86,8 @@ class Learned:
 def make(settings: Settings, work: Work) -> Made:
     points = _points(settings)
     follows = {f"exact-{n}": partial(_followed, n, settings) for n in settings["branches"]}
-    branches = {n: Branch(**work.all("exact states, kinds", follows)[f"exact-{n}"]) for n in settings["branches"]}
+    followed = work.all("exact states, kinds", follows)
+    branches = {n: Branch(**followed[f"exact-{n}"]) for n in settings["branches"]}
     crossings = {pair: _crossing(branches[pair[0]], branches[pair[1]]) for pair in PAPER}
     learned = _learned(settings, points, work)
     steps = {pair: _learned_crossing(learned, pair, settings["replicas"]) for pair in PAPER}

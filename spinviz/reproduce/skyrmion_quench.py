@@ -3,7 +3,8 @@
 Small lattice: S(q, t), averaged over starts, by the best network and by exact diagonalization from the same random spins.
 Large lattice: the fast network alone; M(t) is the mean of S within 0.1 of a peak, L(t) = 2 pi / width of the peaks. Paper
 002 sees three stages: slow, M and L proportional to t, arrested. Its damping there is 0.2, which is ours; its unit of time
-is 1/(gamma J S) = hbar/t1. Each is fitted between the times at which ln M, or ln L, has made 20 % and 80 % of its way.
+is 1/(gamma J S), which is hbar/t1 for its J = t1. Each is fitted between the times at which ln M, or ln L, has made 20 %
+and 80 % of its way.
 """
 
 from __future__ import annotations
