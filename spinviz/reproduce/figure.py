@@ -72,7 +72,8 @@ class Made:
 @dataclass(frozen=True)
 class Figure:
     """An entry of the registry. ``make(settings, work)`` computes and draws, with the settings ``small``, in minutes on two
-    cores, or ``large``, as the papers'; ``weights``: networks it needs; ``full``: what is large, in words."""
+    cores, or ``large``, as the papers'; ``weights``: networks it needs, ``optional``: it shows if they are there (another
+    one may be named by the setting "network"); ``full``: what is large, in words."""
 
     name: str
     title: str
@@ -83,6 +84,7 @@ class Figure:
     large: Settings
     weights: tuple[str, ...] = ()
     full: str = field(default="")
+    optional: tuple[str, ...] = ()
 
 
 def panels(rows: int, columns: int, **options: Any) -> tuple[Sheet, Any]:

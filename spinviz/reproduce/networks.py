@@ -9,6 +9,7 @@ from engine.lattice import Lattice
 from engine.learnable import source
 from engine.learning.network import Network
 from engine.learning.weights import find, read_network, shipped
+from engine.presets import preset
 from engine.state import SpinState
 from engine.textures import perturbed, texture
 
@@ -28,6 +29,11 @@ def exact_force(preset: str, length: int, twists: int) -> tuple[ForceProvider, L
     what = source(preset, (twists, twists), (length, length))
     lattice = what.lattice((length, length))
     return what.exact(lattice), lattice
+
+
+def learned_force(preset_name: str, network: str, length: int) -> ForceProvider:
+    """A network, by name or file, as the electrons of a preset on L x L sites. Raises ValueError where it knows others."""
+    return preset(preset_name, length, force=network).force.terms["electrons"]
 
 
 def field(force: ForceProvider, spin: torch.Tensor) -> torch.Tensor:

@@ -32,7 +32,7 @@ from spinviz.reproduce import (
     tetrahedral_coarsening,
 )
 from spinviz.reproduce.figure import STYLE, Compared, Figure, write
-from spinviz.reproduce.settings import changed
+from spinviz.reproduce.settings import Settings, changed
 from spinviz.reproduce.work import Work, clocks, pieces_folder
 
 MODULES = (
@@ -68,6 +68,14 @@ def missing_weights(figure: Figure) -> tuple[str, ...]:
     return tuple(name for name in figure.weights if name not in there)
 
 
+def networks_read(figure: Figure, settings: Settings) -> list[Path]:
+    """Files of the networks that a figure computes with. Raises ValueError for one that is not there."""
+    there = shipped()
+    chosen = [str(settings["network"])] if "network" in settings else []
+    shown = [name for name in figure.optional if name in there]
+    return [find_network(name) for name in (*figure.weights, *shown, *chosen)]
+
+
 def reproduce(
     name: str, folder: Path, full: bool = False, changes: Sequence[str] = (), say: Callable[[str], None] = lambda text: None,
     workers: int = 0, scheduler: str | None = None,
@@ -89,10 +97,11 @@ def reproduce(
             f"'spinviz train {preset} --network {KINDS.get(network, network)} --data data.h5 "
             f"--out assets/weights/{missing[0]}.safetensors'"
         )
+    networks = networks_read(figure, settings)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out must be a folder, got the file {folder}")
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = pieces_folder(folder, name, settings, installed_version(), [find_network(one) for one in figure.weights])
+    pieces = pieces_folder(folder, name, settings, installed_version(), networks)
     began = clocks()
     with ExitStack() as stack, matplotlib.rc_context(STYLE):
         work = Work(say, pieces, _client(stack, workers, scheduler, say))

@@ -14,12 +14,11 @@ import torch
 from engine.dynamics import SemiImplicitLLG
 from engine.forces import ForceProvider
 from engine.lattice import Lattice, triangular
-from engine.learning.force import load_force
 from engine.observables import peak_order, topological_charge
 from engine.statistics import mean_and_error
 from engine.textures import perturbed, texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
-from spinviz.reproduce.networks import exact_force
+from spinviz.reproduce.networks import exact_force, learned_force
 from spinviz.reproduce.pictures import draw_spins, kept_steps
 from spinviz.reproduce.runs import Runs, in_field
 from spinviz.reproduce.settings import Settings
@@ -34,21 +33,23 @@ FULL: Settings = {
     "network": "skyrmion/fast", "batch": 5,
 }  # fmt: skip
 FIELD, TIME_STEP, DAMPING, KICK, CELL = 0.005, 5.0, 1.0, 0.5, 48
+SMALL_LENGTH = 12  # of the lattice with exact forces
 PEAK = (np.pi / 3, 0.0)
 
 
 def make(settings: Settings, work: Work) -> Made:
     lattice = triangular(settings["size"], settings["size"], shells=3)
     steps = kept_steps(settings["steps"], 20)
-    large = _healed(
-        "large", load_force(settings["network"], lattice), lattice, settings["starts"], steps, settings, work
+    force, learned = (
+        learned_force("skyrmion", settings["network"], length) for length in (settings["size"], SMALL_LENGTH)
     )
+    large = _healed("large", force, lattice, settings["starts"], steps, settings, work)
     order, charge = large["M"], large["charge"]
-    exact, small = exact_force("skyrmion", 12, settings["twists"])
+    exact, small = exact_force("skyrmion", SMALL_LENGTH, settings["twists"])
     short = kept_steps(settings["exact_steps"], 8)
     pairs = {
         name: _healed(name, force, small, settings["exact_starts"], short, settings, work)
-        for name, force in (("exact", exact), ("learned", load_force(settings["network"], small)))
+        for name, force in (("exact", exact), ("learned", learned))
     }
     sheet, axes = panels(1, 4)
     draw_spins(axes[0, 0], lattice, large["first"], "before")
@@ -58,7 +59,7 @@ def make(settings: Settings, work: Work) -> Made:
     axes[0, 2].set(title="M: S at the six peaks", xlabel="time (ħ/t₁)", xscale="symlog")
     cells = lattice.sites / CELL
     _curve(axes[0, 3], steps, np.abs(charge) / cells, COLOURS[0], f"learned, {settings['size']}²")
-    _curve(axes[0, 3], short, np.abs(pairs["exact"]["charge"]) / 3, COLOURS[1], "exact, 12²")
+    _curve(axes[0, 3], short, np.abs(pairs["exact"]["charge"]) * CELL / SMALL_LENGTH**2, COLOURS[1], "exact, 12²")
     axes[0, 3].set(title="|Q| per magnetic cell", xlabel="time (ħ/t₁)", xscale="symlog")
     axes[0, 2].legend()
     numbers = {"time": TIME_STEP * np.array(steps), "M": mean_and_error(order), "charge": charge,

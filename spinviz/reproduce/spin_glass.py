@@ -284,5 +284,5 @@ def _remarks(settings: dict, found: dict) -> list[str]:
 FIGURE = Figure(
     "spin-glass", "Quench of an amorphous spin glass", "002 figs. 4.2-4.5",
     "density of states, C(r, t), correlation length against ln t with ψ; exact and, with weights, learned",
-    make, SMALL, FULL, (), "30 realizations x 4 starts to t = 25 000",
+    make, SMALL, FULL, (), "30 realizations x 4 starts to t = 25 000", (NETWORK,),
 )  # fmt: skip

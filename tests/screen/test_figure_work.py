@@ -11,6 +11,7 @@ import torch
 from engine.dynamics import SemiImplicitLLG
 from engine.forces import ClassicalForce
 from engine.lattice import triangular
+from engine.learning import weights
 from engine.models import HeisenbergModel
 from engine.noise import Noise
 from engine.state import SpinState
@@ -19,11 +20,12 @@ from spinviz.cli import main
 from spinviz.ensemble.workers import connected, local_cluster
 from spinviz.reproduce import FIGURES, Compared, Figure, Made, reproduce
 from spinviz.reproduce.figure import panels
+from spinviz.reproduce.registry import networks_read
 from spinviz.reproduce.runs import Runs, visited
 from spinviz.reproduce.settings import changed
 from spinviz.reproduce.work import Work, batches, in_words, pieces_folder
 
-SETTINGS = {"starts": 3, "sizes": (4, 6), "width": 0.5, "network": "a/b", "table": {1: (2, 3)}}
+SETTINGS = {"starts": 3, "sizes": (4, 6), "width": 0.5, "network": "skyrmion/fast", "table": {1: (2, 3)}}
 LATTICE = triangular(6, 6)
 
 
@@ -98,6 +100,16 @@ def test_the_folder_of_pieces_knows_settings_version_and_networks(tmp_path):
     network.write_bytes(b"two")
     folders.add(pieces_folder(tmp_path, "f", SETTINGS, "1", [network]))
     assert len(folders) == 4
+
+
+def test_networks_of_a_figure_are_the_needed_the_optional_and_the_chosen(tmp_path, monkeypatch):
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(weights.find("skyrmion/fast").read_bytes())
+    healing, glass = FIGURES["skyrmion-healing"], FIGURES["spin-glass"]
+    assert other in networks_read(healing, {**healing.small, "network": str(other)})
+    assert networks_read(glass, glass.small) == [weights.find("spin_glass/best")]
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+    assert networks_read(glass, glass.small) == [], "it is made without"
 
 
 @pytest.mark.parametrize("broken", [b"", b"no zip", None])

@@ -39,8 +39,8 @@ ISSUED = {
     "spin-glass", "scaling", "hall", "equivariance",
 }  # fmt: skip
 TIME = np.geomspace(1, 100, 12)
-LITTLE = {"starts": 2, "sizes": (4, 6), "network": "x"}
-MUCH = {"starts": 30, "sizes": (4, 60), "network": "x"}
+LITTLE = {"starts": 2, "sizes": (4, 6), "network": "skyrmion/fast"}
+MUCH = {"starts": 30, "sizes": (4, 60), "network": "skyrmion/fast"}
 
 
 def simple(settings, work) -> Made:
@@ -92,7 +92,7 @@ def test_files_and_their_numbers(fake, tmp_path, capsys):
     assert record["numbers"] == {"x": [1.0, None]} and record["settings"] == {
         "starts": 2,
         "sizes": [4, 6],
-        "network": "x",
+        "network": "skyrmion/fast",
     }
     assert record["seconds"] >= 0 and record["processor_seconds"] >= 0 and record["version"] == "small"
     assert printed["compared"][0]["ours"] == 1.02 and len(printed["files"]) == 3
@@ -133,6 +133,16 @@ def test_wrong_input_is_refused(fake, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "new").exists()
     assert main(["reproduce", "--list"]) == 0
     assert "needs skyrmion/best" in capsys.readouterr().out
+
+
+def test_a_network_of_other_electrons_is_refused_by_name(tmp_path, capsys):
+    command = ["reproduce", "skyrmion-healing", "--out", str(tmp_path / "new"), "--set"]
+    assert main([*command, "network=tetrahedral/best"]) == 2
+    error = capsys.readouterr().err
+    assert "tetrahedral/best" in error and "was trained for" in error
+    assert main([*command, "network=nonsense"]) == 2
+    assert "unknown network 'nonsense'" in capsys.readouterr().err
+    assert not list(tmp_path.glob("new/*.p*"))
 
 
 @pytest.mark.parametrize("value, error, text", [
