@@ -1,4 +1,4 @@
-"""Errors of means, growth laws, scaling and critical fields, from runs that were repeated.
+"""Errors of means, growth laws and scaling, from runs that were repeated.
 
 Samples are arrays (R, ...) of R independent replicas. Every error is one standard deviation.
 
@@ -11,7 +11,6 @@ Samples are arrays (R, ...) of R independent replicas. Every error is one standa
                       the bend, the difference between the slopes of the window's two halves, is a part of the error
     scaling:          S(k, t) = L^d G(k L): curves of all times lie on one; quality 1 means within errors (Houdayer and
                       Hartmann, Phys. Rev. B 70, 014418 (2004))
-    critical fields:  a smooth step between two plateaus, or the zero of the difference of two energies
 
 Nothing is drawn from a global generator: resampling takes a seed.
 """
@@ -34,8 +33,6 @@ LARGEST_EXPONENT_ERROR = 0.25
 LEAST_GROWTH = 2.0  # L has to change by this factor for its growth to be called one
 LARGEST_BEND = 0.25  # half of the bend, in units of the exponent: slopes that differ by a factor of 5/3 are two laws
 SOKAL_WINDOW = 6.0
-LEAST_STEP = 4.0  # in standard deviations: what noise alone passes for
-STEP_WIDTHS, STEP_PLACES = 16, 41  # grid of the search for a step
 
 
 @dataclass(frozen=True)
@@ -64,16 +61,6 @@ class Growth:
     window: tuple[float, float]
     replicas: int
     refused: str | None
-
-
-@dataclass(frozen=True)
-class Transition:
-    """A critical value ``at`` +- ``error``; ``statistical`` from replicas, ``resolution`` from the spacing of points."""
-
-    at: float
-    error: float
-    statistical: float
-    resolution: float
 
 
 def mean_and_error(samples: np.ndarray, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -248,55 +235,6 @@ def rescaled(
     ]
 
 
-def step_position(x: np.ndarray, samples: np.ndarray, resamples: int = RESAMPLES // 4, seed: int = 0) -> Transition:
-    """Where y(x) steps from one plateau to another: samples (R, X) at fields x (X,), ascending.
-
-    y = a + b tanh((x - x_c) / w) is fitted to the mean over replicas; x_c's error is that of the bootstrap and, where the
-    step is sharper than the spacing of the points, the spacing over sqrt 12. Raises ValueError for fewer than 4 points
-    and for a step of less than 4 times the scatter about it.
-    """
-    x, samples = np.asarray(x, dtype=np.float64), np.asarray(samples, dtype=np.float64)
-    if x.ndim != 1 or len(x) < 4 or samples.ndim != 2 or samples.shape[1] != len(x) or (np.diff(x) <= 0).any():
-        raise ValueError(f"a step needs at least 4 ascending fields (X,) and samples (R, X), got {x.shape} and "
-                         f"{samples.shape}")  # fmt: skip
-    at, width, height, scatter = _fitted_step(x, samples.mean(0))
-    noise = float(samples.std(0, ddof=1).mean() / math.sqrt(len(samples))) if len(samples) > 1 else math.inf
-    if height <= LEAST_STEP * math.hypot(scatter, noise):
-        raise ValueError(
-            f"no step found: its height {height:.3g} is within the scatter {math.hypot(scatter, noise):.3g}"
-        )
-    near = int(np.clip(np.searchsorted(x, at), 1, len(x) - 1))
-    spacing = float(x[near] - x[near - 1])
-    resolution = spacing / math.sqrt(12) if width < spacing else 0.0
-    statistical = bootstrap(samples, lambda some: _fitted_step(x, some.mean(0))[0], resamples, seed).error
-    return Transition(at, math.hypot(statistical, resolution), statistical, resolution)
-
-
-def crossing(x: np.ndarray, difference: np.ndarray, error: np.ndarray | None = None) -> Transition:
-    """Zero of a smooth difference d(x) (X,) of two energies: root of a straight line through the points.
-
-    ``error`` (X,): standard errors; without them the scatter about the line. Only the four points around the change of
-    sign are used. Raises ValueError when the sign does not change.
-    """
-    x, d = np.asarray(x, dtype=np.float64), np.asarray(difference, dtype=np.float64)
-    change = np.nonzero(np.sign(d[:-1]) != np.sign(d[1:]))[0]
-    if x.shape != d.shape or not len(change):
-        raise ValueError(f"the difference does not change its sign between {x.min():g} and {x.max():g}")
-    low = int(np.clip(change[0] - 1, 0, max(0, len(x) - 4)))
-    near = slice(low, low + 4)
-    sigma = np.ones(len(x[near])) if error is None else np.asarray(error, dtype=np.float64)[near]
-    design = np.stack([x[near], np.ones_like(x[near])], 1) / sigma[:, None]
-    inverse = np.linalg.inv(design.T @ design)
-    slope, offset = inverse @ design.T @ (d[near] / sigma)
-    if error is None:
-        residual = d[near] - slope * x[near] - offset
-        inverse = inverse * (residual @ residual) / max(1, len(residual) - 2)
-    at = -offset / slope
-    gradient = np.array([offset / slope**2, -1 / slope])
-    wrong = float(math.sqrt(gradient @ inverse @ gradient))
-    return Transition(float(at), wrong, wrong, 0.0)
-
-
 def _series(series: np.ndarray, least: int) -> np.ndarray:
     values = np.asarray(series, dtype=np.float64)
     if values.ndim != 1 or len(values) < least or not np.isfinite(values).all():
@@ -321,28 +259,3 @@ def _too_uncertain(error: float, growth: float) -> str | None:
     if growth < LEAST_GROWTH:
         return f"the length changes by a factor of {growth:.2f} only, at least {LEAST_GROWTH} is needed"
     return None
-
-
-def _fitted_step(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float, float]:
-    """x_c, w, |2 b| and rms residual of y = a + b tanh((x - x_c)/w): plateaus by least squares at every (x_c, w) of a
-    grid that is refined around its best point."""
-    spacing = float(np.diff(x).min())
-    low, high = float(x[0]), float(x[-1])
-    widths = np.geomspace(spacing / 4, high - low, STEP_WIDTHS)
-    centred_y = y - y.mean()
-    for _ in range(3):
-        places = np.linspace(low, high, STEP_PLACES)
-        shape = np.tanh((x - places[:, None, None]) / widths[:, None])
-        shape -= shape.mean(-1, keepdims=True)
-        norm = (shape**2).sum(-1)
-        half = (shape @ centred_y) / np.maximum(norm, 1e-12)
-        wrong = (centred_y**2).sum() - half**2 * norm
-        place, number = np.unravel_index(int(wrong.argmin()), wrong.shape)
-        at, width, height = float(places[place]), float(widths[number]), 2 * abs(float(half[place, number]))
-        low, high = max(float(x[0]), at - (high - low) / 20), min(float(x[-1]), at + (high - low) / 20)
-        scatter = math.sqrt(max(0.0, float(wrong[place, number])) / len(x))
-        widths = np.geomspace(width / 1.6, width * 1.6, 9)
-    if width < spacing / 3:  # a step between two points: its middle is the best guess
-        near = int(np.clip(np.searchsorted(x, at), 1, len(x) - 1))
-        at = float(x[near] + x[near - 1]) / 2
-    return at, width, height, scatter

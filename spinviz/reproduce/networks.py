@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from engine.forces import ForceProvider
+from engine.forces import ForceProvider, SumForce
 from engine.lattice import Lattice
 from engine.learnable import source
 from engine.learning.network import Network
@@ -33,7 +33,9 @@ def exact_force(preset: str, length: int, twists: int) -> tuple[ForceProvider, L
 
 def learned_force(preset_name: str, network: str, length: int) -> ForceProvider:
     """A network, by name or file, as the electrons of a preset on L x L sites. Raises ValueError where it knows others."""
-    return preset(preset_name, length, force=network).force.terms["electrons"]
+    force = preset(preset_name, length, force=network).force
+    assert isinstance(force, SumForce)
+    return force.terms["electrons"]
 
 
 def field(force: ForceProvider, spin: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,7 @@ from engine.noise import Noise
 from engine.observables import magnetization, topological_charge
 from engine.presets import PRESETS
 from engine.state import SpinState
-from engine.statistics import Transition, mean_and_error
+from engine.statistics import mean_and_error
 from engine.textures import perturbed, texture
 from spinviz.reproduce.figure import COLOURS, Compared, Figure, Made, panels
 from spinviz.reproduce.runs import in_field, visited
@@ -57,6 +57,14 @@ TIME_STEP = 5.0
 NETWORK = "skyrmion/best"
 KINDS = (2, 1, 0)
 Points = list[tuple[int, int, float]]
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A critical field and its standard error."""
+
+    at: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -186,7 +194,7 @@ def _difference(high: Branch, low: Branch) -> tuple[np.ndarray, np.ndarray, np.n
     return fields, energy, slope, float(np.sqrt(mesh + rest))
 
 
-def _crossing(high: Branch, low: Branch) -> Transition | str:
+def _crossing(high: Branch, low: Branch) -> Crossing | str:
     """Where the energies of two branches cross, or why they do not."""
     fields, energy, slope, error = _difference(high, low)
     change = np.nonzero(np.diff(np.sign(energy)))[0]
@@ -199,19 +207,19 @@ def _crossing(high: Branch, low: Branch) -> Transition | str:
     roots = np.roots(cubic)
     inside = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real >= 0) & (roots.real <= 1)]
     steepness = abs(np.polyval(np.polyder(cubic), inside[0])) / step
-    return Transition(float(fields[at] + step * inside[0]), float(error / steepness), float(error / steepness), 0.0)
+    return Crossing(float(fields[at] + step * inside[0]), float(error / steepness))
 
 
-def _learned_crossing(learned: Learned, pair: tuple[int, int], replicas: int) -> Transition | str:
+def _learned_crossing(learned: Learned, pair: tuple[int, int], replicas: int) -> Crossing | str:
     """Mean over replicas of where the energies of two kinds cross, or why they do not."""
     found = [_crossing(learned.branch(pair[0], k), learned.branch(pair[1], k)) for k in range(replicas)]
     none = [one for one in found if isinstance(one, str)]
     if none:
         return f"{len(none)} of {replicas} replicas: {none[0]}"
-    crossings = [one for one in found if isinstance(one, Transition)]
+    crossings = [one for one in found if isinstance(one, Crossing)]
     at, scatter = mean_and_error(np.array([one.at for one in crossings]))
     rest = float(np.mean([one.error for one in crossings]))
-    return Transition(float(at), math.hypot(float(scatter), rest), float(scatter), rest)
+    return Crossing(float(at), math.hypot(float(scatter), rest))
 
 
 def _draw_energies(axes, branches: dict[int, Branch], crossings: dict) -> None:
@@ -230,7 +238,7 @@ def _mark(axes, crossings: dict) -> None:
     for value in PAPER.values():
         axes.axvline(value, color="#9aa3b5", ls=":", label="paper" if value == 0.0065 else None)
     for found in crossings.values():
-        if isinstance(found, Transition):
+        if isinstance(found, Crossing):
             axes.axvspan(found.at - found.error, found.at + found.error, color=COLOURS[1], alpha=0.25, lw=0)
 
 

@@ -11,11 +11,9 @@ from engine.statistics import (
     bootstrap,
     collapse_quality,
     correlated_error,
-    crossing,
     growth_exponent,
     mean_and_error,
     rescaled,
-    step_position,
 )
 from tests.tolerances import COVERAGE_68, SIGMAS
 
@@ -148,39 +146,3 @@ def test_scaling_collapse_tells_the_right_exponent_from_a_wrong_one():
         collapse_quality([(k, k, k), (k + 10, k, k)])
     with pytest.raises(ValueError, match="at least 2"):
         collapse_quality([(k, k, k)])
-
-
-def test_position_of_a_smooth_step_within_its_error():
-    x = np.linspace(0, 0.01, 21)
-    found = []
-    for seed in range(16):
-        draw = np.random.default_rng(seed)
-        clean = 1.5 - 0.5 * np.tanh((x - 0.0043) / 0.0008)
-        found.append(step_position(x, clean + 0.1 * draw.normal(size=(8, len(x))), resamples=24))
-    deviations = np.array([(f.at - 0.0043) / f.error for f in found])
-    assert abs(deviations.mean()) < SIGMAS / math.sqrt(len(found))
-    assert np.abs(deviations).max() < SIGMAS
-    assert all(f.resolution == 0 for f in found)
-
-
-def test_position_of_a_sharp_step_is_known_to_the_spacing():
-    x = np.linspace(0, 1, 11)
-    found = step_position(x, np.tile(np.where(x < 0.42, 2.0, 1.0), (4, 1)))
-    assert found.at == pytest.approx(0.45) and found.resolution == pytest.approx(0.1 / math.sqrt(12))
-    assert abs(found.at - 0.42) < 2 * found.error
-    with pytest.raises(ValueError, match="no step"):
-        step_position(x, np.random.default_rng(1).normal(size=(4, 11)))
-    with pytest.raises(ValueError, match="ascending"):
-        step_position(x[::-1], np.ones((4, 11)))
-
-
-def test_crossing_of_two_energies():
-    x = np.linspace(0, 0.01, 6)
-    draw = np.random.default_rng(9)
-    noise = 1e-6 * np.ones(6)
-    found = [crossing(x, 0.02 * (x - 0.0031) + noise * draw.normal(size=6), noise) for _ in range(400)]
-    deviations = [(f.at - 0.0031) / f.error for f in found]
-    assert covered(deviations) == pytest.approx(0.683, abs=COVERAGE_68)
-    assert abs(np.mean(deviations)) < SIGMAS / math.sqrt(len(found))
-    with pytest.raises(ValueError, match="sign"):
-        crossing(x, np.ones(6))
