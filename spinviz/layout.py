@@ -16,6 +16,7 @@ from panel.util import edit_readonly
 
 from engine.frame import Frame
 from spinviz.controls import Controls
+from spinviz.pages.index import links
 from spinviz.running.audit import Auditor
 from spinviz.running.changes import built, quenched, restarted
 from spinviz.running.committee import DISAGREEMENT, Committee, absence
@@ -30,12 +31,13 @@ from spinviz.serving.tabs import attached, send_at_once
 from spinviz.session import Session
 from spinviz.theme import MATERIAL
 from spinviz.widgets.doing import Doing
-from spinviz.widgets.panels import Header, Pictures, Sidebar
+from spinviz.widgets.header import Header
+from spinviz.widgets.narrow import put_away
+from spinviz.widgets.panels import Pictures, Sidebar
 from spinviz.widgets.steering import Steering
 
 POLL_MILLISECONDS = 15
 CROWDED_SECONDS = 0.025  # between two looks for a frame, times the pages that are open
-NARROW = 1000  # pixels
 FURNISH_SECONDS = 3.0  # a page that draws nothing for so long (a hidden tab) gets its controls all the same
 ALWAYS_MOVING: dict[str, Any] = {"step": 0, "time": 0.0, "steps_per_second": 0.0, "recorded": 0, "progress": 0.0}
 
@@ -70,8 +72,10 @@ class LivePage:
         self._shown_kind = self._told = ""
         self._connect()
         self.page = pmui.Page(
-            title="spinviz", header=[self.header.panel], sidebar=[self.sidebar.panel], main=[self.pictures.panel],
-            sidebar_width=300, sidebar_variant="persistent", theme_config=MATERIAL, busy_indicator=None,
+            title="spinviz", header=[links("live", running=True, least=1180), self.header.panel],
+            sidebar=[self.sidebar.panel], main=[self.pictures.panel],
+            sidebar_width=300, sidebar_variant="persistent", theme_config=MATERIAL,
+            busy_indicator=None,
         )  # fmt: skip
         with edit_readonly(self.page):
             self.page.busy = False  # else every poll would toggle it and cost 20 ms
@@ -134,13 +138,8 @@ class LivePage:
     def _furnish_doing(self) -> None:
         """Time line, keys and address bar."""
         self.pictures.past.objects = [self.doing.timebar.panel, self.doing.overlay]
-        self.doing.bridge.on_ready(self._fit)
+        put_away(self.page, self.doing.bridge)
         self.doing.show_address()
-
-    def _fit(self, width: int) -> None:
-        """On a narrow screen the controls are put away at first."""
-        if width < NARROW:
-            self.page.sidebar_open = False
 
     def _begin(self, given: Mapping[str, Any], notes: Sequence[str]) -> None:
         """What of the first settings is not the simulation's: speed, view, theme; and what to say about them."""

@@ -17,6 +17,7 @@ from panel.util import edit_readonly
 from engine import snapshot
 from spinviz.controls import Controls
 from spinviz.layout import POLL_MILLISECONDS
+from spinviz.pages.index import links
 from spinviz.running.changes import built, value_at, with_force, with_values
 from spinviz.running.pair import Difference, Pair
 from spinviz.running.status import Status
@@ -29,6 +30,7 @@ from spinviz.views import SpinView
 from spinviz.views.view import plain_figure
 from spinviz.widgets.control import widget
 from spinviz.widgets.message import Message
+from spinviz.widgets.narrow import PHONE, WRAPPED, below, fitted
 from spinviz.widgets.panels import CARD
 
 NAMES = ("A", "B")
@@ -102,7 +104,8 @@ class ComparePage:
         self.read_out = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 8))
         self._connect()
         self.page = pmui.Page(
-            title="spinviz · two runs", sidebar=[self._sidebar()], main=[self._main()], sidebar_width=300,
+            title="spinviz · compare", header=[links("compare", running=True)], sidebar=[self._sidebar()],
+            main=[self._main()], sidebar_width=300,
             sidebar_variant="persistent", theme_config=MATERIAL, busy_indicator=None,
         )  # fmt: skip
         self.page.param.watch(lambda event: pn.state.execute(self._dress, schedule=True), "dark_theme")
@@ -224,10 +227,14 @@ class ComparePage:
         curve = pmui.Paper(
             pn.pane.Bokeh(plot, sizing_mode="stretch_both"), **{**CARD, "sizing_mode": "stretch_width", "height": 180}
         )
-        buttons = pmui.Row(self.play, self.step, self.reset, self.quench, self.meet, margin=(4, 0, 2, 0))
-        return pmui.Column(
-            buttons, self.message, pmui.Row(*pictures, sizing_mode="stretch_both", margin=0), self.read_out, curve,
-            sizing_mode="stretch_both", margin=0, styles={"height": "calc(100vh - 84px)"}, min_height=560,
+        buttons = pmui.Row(self.play, self.step, self.reset, self.quench, self.meet, margin=(4, 0, 2, 0), sx=WRAPPED)
+        both = pn.Row(
+            *pictures, sizing_mode="stretch_both", margin=0,
+            stylesheets=[below(PHONE, "flex-direction: column", "height: 900px", "flex: none")],
+        )  # fmt: skip
+        return pn.Column(
+            buttons, self.message, both, self.read_out, curve, sizing_mode="stretch_both", margin=0,
+            styles={"height": "calc(100vh - 84px)"}, min_height=560, stylesheets=[below(PHONE, "height: auto")],
         )  # fmt: skip
 
 
@@ -256,4 +263,4 @@ def read_out(found: Difference) -> str:
 def compare_page(settings: Mapping[str, Any] | None = None) -> Any:
     """The page of one browser tab, with its two workers; freed when the tab is closed."""
     pn.extension(reconnect=True)
-    return attached(ComparePage(settings=settings))
+    return fitted(attached(ComparePage(settings=settings)))

@@ -24,6 +24,7 @@ from spinviz.theme import MATERIAL
 from spinviz.views import SpinView
 from spinviz.views.electrons_view import ElectronsView
 from spinviz.widgets.message import Message
+from spinviz.widgets.narrow import PHONE, below, fitted
 
 SYSTEMS = {system.title: name for name, system in PRESETS.items() if system.coupling}
 SIZES = (6, 8, 9, 12, 16, 18, 24, 36, 48, 72, 96)
@@ -94,7 +95,7 @@ class ElectronsPage:
         self.view, self.spin = ElectronsView(), SpinView()
         self._make_widgets()
         self.page = pmui.Page(
-            title="spinviz electrons", header=[links("electrons")], sidebar=[self._sidebar()], main=[self._main()],
+            title="spinviz · electrons", header=[links("electrons")], sidebar=[self._sidebar()], main=[self._main()],
             sidebar_width=300, sidebar_variant="persistent", theme_config=MATERIAL, busy_indicator=None,
         )  # fmt: skip
         self.follow_system()
@@ -231,9 +232,15 @@ class ElectronsPage:
             [("Local electron density", panels["local_density"]), ("Bond currents", panels["bond_current"]),
              ("Torque on the spins", panels["torque"])],
         ]  # fmt: skip
-        placed = [pmui.Row(*(card(*entry) for entry in row), sizing_mode="stretch_both", margin=0) for row in rows]
-        return pmui.Column(self.message, *placed, sizing_mode="stretch_both", margin=0, min_height=560,
-                           styles={"height": "calc(100vh - 84px)"})  # fmt: skip
+        stacked = [below(PHONE, "flex-direction: column", "height: 1100px", "flex: none")]
+        placed = [
+            pn.Row(*(card(*entry) for entry in row), sizing_mode="stretch_both", margin=0, stylesheets=stacked)
+            for row in rows
+        ]
+        return pn.Column(
+            self.message, *placed, sizing_mode="stretch_both", margin=0, min_height=560,
+            styles={"height": "calc(100vh - 84px)"}, stylesheets=[below(PHONE, "height: auto")],
+        )  # fmt: skip
 
 
 def card(title: str, content: Any) -> Any:
@@ -245,4 +252,4 @@ def card(title: str, content: Any) -> Any:
 def electrons_page() -> Any:
     """The page of one tab; its worker is stopped when it is closed."""
     pn.extension(reconnect=True)
-    return attached(ElectronsPage(recordings_folder()))
+    return fitted(attached(ElectronsPage(recordings_folder())))

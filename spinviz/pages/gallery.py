@@ -27,6 +27,7 @@ from spinviz.pages.replay import Replay
 from spinviz.serving.upload import LARGEST_UPLOAD, read_upload
 from spinviz.theme import MATERIAL
 from spinviz.widgets.message import Message
+from spinviz.widgets.narrow import PHONE, STACKED, WRAPPED, below, fitted
 
 SPEEDS = {"2 frames/s": 2, "5 frames/s": 5, "10 frames/s": 10, "20 frames/s": 20, "40 frames/s": 40}
 NONE = "–"
@@ -55,9 +56,11 @@ class GalleryPage:
         self._make_widgets()
         self.figures = FiguresOfThePapers(self.offered, self.replay)
         # a height of its own: the page would squeeze the replays to make room for the figures below
-        tall = pn.Column(self._main(), sizing_mode="stretch_both", styles=TALL)
+        tall = pn.Column(
+            self._main(), sizing_mode="stretch_both", styles=TALL, stylesheets=[below(PHONE, "height: auto")]
+        )
         self.page = pmui.Page(
-            title="spinviz gallery", header=[links("gallery")], sidebar=[self._sidebar()],
+            title="spinviz · gallery", header=[links("gallery")], sidebar=[self._sidebar()],
             main=[pn.Column(tall, self.figures.panel, sizing_mode="stretch_both")],
             sidebar_width=300, sidebar_variant="persistent", theme_config=MATERIAL, busy_indicator=None,
         )  # fmt: skip
@@ -81,7 +84,7 @@ class GalleryPage:
         self.message.say(sentence)
 
     def choose(self, letter: str, name: str) -> None:
-        """Show a run as A or B; NONE ends the comparison."""
+        """Show what became of a run, as A or B; NONE ends the comparison."""
         self.say("")
         self.stop()
         if name != NONE:
@@ -94,8 +97,9 @@ class GalleryPage:
         self.side.visible = not self.compared.visible
         runs = self._runs()
         self.moments = np.unique(np.concatenate([run.times for run in runs.values()]))
-        self.slider.param.update(end=max(1, len(self.moments) - 1), value=0, disabled=len(self.moments) < 2)
-        self.play.disabled = len(self.moments) < 2
+        last = len(self.moments) - 1
+        self.slider.param.update(end=max(1, last), value=last, disabled=last < 1)
+        self.play.disabled = last < 1
         self.made.object = "".join(TABLE.format(title=f"{key}: {escape(run.name)}", made=run.made)
                                    for key, run in runs.items())  # fmt: skip
         self.show()
@@ -182,7 +186,10 @@ class GalleryPage:
         self.slider = pmui.IntSlider(label="Moment of the recording", start=0, end=1, value=0, show_value=False,
                                      sizing_mode="stretch_width", margin=(0, 16))  # fmt: skip
         self.speed = pmui.Select(label="Speed", options=SPEEDS, value=10, width=130, size="small", margin=(4, 8))
-        self.clock = pn.pane.HTML("", width=130, margin=(12, 8), styles={"font-variant-numeric": "tabular-nums"})
+        self.clock = pn.pane.HTML(
+            "", width=130, margin=(12, 8), styles={"font-variant-numeric": "tabular-nums"},
+            stylesheets=[below(PHONE, "display: none")],
+        )  # fmt: skip
         self.file = pmui.FileInput(
             label=f"Upload a run (at most {LARGEST_UPLOAD // 2**20} MB)", accept=".h5,.hdf5,.ovf,.omf,.ckpt,.safetensors",
             max_file_size=LARGEST_UPLOAD, variant="outlined",
@@ -217,21 +224,31 @@ class GalleryPage:
 
     def _main(self) -> Any:
         a, b = self.replays["A"], self.replays["B"]
-        left = pmui.Column(
+        alone = below(PHONE, "height: 720px", "flex: none")
+        left = pn.Column(
             a.heading, pmui.Paper(a.spin.panel, **CARD), pmui.Paper(a.series.panel, **flat(178)),
-            sizing_mode="stretch_both", margin=0,
+            sizing_mode="stretch_both", margin=0, stylesheets=[alone],
         )  # fmt: skip
-        self.side = pmui.Column(
+        self.side = pn.Column(
             pmui.Paper(a.chirality.panel, **CARD), pmui.Paper(a.structure.panel, **CARD),
             pmui.Paper(a.domains.panel, **CARD), width=300, sizing_mode="stretch_height", margin=0,
+            stylesheets=[below(PHONE, "width: 100%", "min-width: 0", "height: 900px", "flex: none")],
         )  # fmt: skip
-        self.compared = pmui.Column(
+        self.compared = pn.Column(
             b.heading, pmui.Paper(b.spin.panel, **CARD), pmui.Paper(b.series.panel, **flat(178)),
-            sizing_mode="stretch_both", margin=0, visible=False,
+            sizing_mode="stretch_both", margin=0, visible=False, stylesheets=[alone],
         )  # fmt: skip
-        transport = pmui.Row(self.play, self.slider, self.clock, self.speed, sizing_mode="stretch_width", margin=(2, 0))
-        pictures = pmui.Row(left, self.side, self.compared, sizing_mode="stretch_both", margin=0)
-        return pmui.Column(self.message, transport, pictures, sizing_mode="stretch_both", margin=0, min_height=560)
+        transport = pmui.Row(
+            self.play, self.slider, self.clock, self.speed, sizing_mode="stretch_width", margin=(2, 0), sx=WRAPPED
+        )
+        pictures = pn.Row(
+            left, self.side, self.compared, sizing_mode="stretch_both", margin=0,
+            stylesheets=[below(PHONE, *STACKED)],
+        )  # fmt: skip
+        return pn.Column(
+            self.message, transport, pictures, sizing_mode="stretch_both", margin=0, min_height=560,
+            stylesheets=[below(PHONE, "height: auto", "flex: none")],
+        )  # fmt: skip
 
 
 def limited(widget: Any, largest: int) -> Callable[[dict[str, Any]], None]:
@@ -264,4 +281,4 @@ def gallery_page() -> Any:
     gallery = GalleryPage(recordings_folder())
     pn.state.on_session_destroyed(lambda context: gallery.close())
     gallery.page.main = [*gallery.page.main, Network()]
-    return gallery.page
+    return fitted(gallery.page)

@@ -18,6 +18,7 @@ import panel_material_ui as pmui
 
 from engine.presets import PRESETS
 from spinviz.theme import MATERIAL
+from spinviz.widgets.narrow import NARROW
 
 PICTURES = Path(__file__).resolve().parents[2] / "assets" / "index"
 PAGES: dict[str, tuple[str, str, str]] = {  # name -> module of its function, heading, text
@@ -75,9 +76,10 @@ def live_address(system: str) -> str:
     return f"{page}{'&' if '?' in page else '?'}preset={system}"
 
 
-def links(present: str) -> Any:
-    """Links to all pages, for a head line; the present one stands out."""
-    style = 'style="color:inherit;text-decoration:none;opacity:.85"'
+def links(present: str, running: bool = False, least: int = NARROW) -> Any:
+    """Links to all pages, for a head line; the present one stands out. They open another tab where a simulation is
+    ``running`` that a click should not end; windows narrower than ``least`` pixels do without."""
+    style = 'style="color:inherit;text-decoration:none;opacity:.85"' + (' target="_blank"' if running else "")
     words = [f'<a {style} href="{address_of("")}">home</a>']
     words += [
         f'<b aria-current="page">{name}</b>' if name == present else f'<a {style} href="{address_of(name)}">{name}</a>'
@@ -85,7 +87,8 @@ def links(present: str) -> Any:
     ]
     row = "".join(f'<span style="margin-left:18px">{word}</span>' for word in words)
     return pn.pane.HTML(
-        f'<nav aria-label="Pages" style="color:#fff;font-size:14px;text-align:right">{row}</nav>', margin=0,
+        f'<style>@media (max-width:{least - 1}px){{nav{{display:none}}}}</style><nav aria-label="Pages" style="color:#fff;'
+        f'font-size:14px;text-align:right;white-space:nowrap">{row}</nav>', margin=0, align="center",
         sizing_mode="stretch_width",
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ from panel.util import edit_readonly
 from spinviz.lessons import Experiment, Lesson, Step, load_lessons, look, prepared, turned
 from spinviz.lessons.memory import Memory, Place, Progress, named_place, read_progress, step_name
 from spinviz.lessons.reader import Reader
+from spinviz.pages.index import links
 from spinviz.running.threads import limit_threads
 from spinviz.serving.sharing import SERVER
 from spinviz.serving.tabs import attached, send_at_once
@@ -26,6 +27,7 @@ from spinviz.theme import MATERIAL
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView, View
 from spinviz.views.time_series_view import COLUMNS
 from spinviz.widgets.message import Message
+from spinviz.widgets.narrow import NARROW, STACKED, below
 
 POLL_MILLISECONDS = 20
 SHORT = 3.0  # seconds: shorter waits are not announced
@@ -35,7 +37,6 @@ TITLES = {
     "chirality": "Scalar chirality χ of the triangles",
     "domains": "Domain size against time",
 }
-NARROW = 960  # pixels: on tablets and phones the pictures come below the text
 FILLED: dict[str, Any] = {"sizing_mode": "stretch_both", "margin": 4}
 
 
@@ -256,25 +257,22 @@ class LearnPage:
         right = pn.Column(
             pmui.Row(self.play, self.again, margin=(4, 0, 2, 0)), self.message,
             pmui.Paper(self.spin.panel, elevation=1, sx={"padding": "4px 8px"}, **FILLED),
-            self.lower, sizing_mode="stretch_both", margin=0, stylesheets=[narrow("flex: none", "height: 720px")],
+            self.lower, sizing_mode="stretch_both", margin=0, stylesheets=[below(NARROW, "flex: none", "height: 720px")],
         )  # fmt: skip
         left = pn.Column(
             self.reader.panel, sizing_mode="stretch_height", width=500, margin=0, scroll="y-auto",
-            stylesheets=[narrow("width: 100%", "height: auto", "flex: none", "overflow: visible")],
+            stylesheets=[below(NARROW, "width: 100%", "min-width: 0", "height: auto", "flex: none", "overflow: visible")],
         )  # fmt: skip
         main = pn.Row(
             left, right, sizing_mode="stretch_both", margin=0, styles={"height": "calc(100vh - 84px)"},
-            stylesheets=[narrow("flex-direction: column", "height: auto")],
+            stylesheets=[below(NARROW, *STACKED)],
         )  # fmt: skip
-        page = pmui.Page(title="spinviz · learn", main=[main], theme_config=MATERIAL, busy_indicator=None)
+        page = pmui.Page(
+            title="spinviz · learn", header=[links("learn")], main=[main], theme_config=MATERIAL, busy_indicator=None
+        )
         with edit_readonly(page):
             page.busy = False  # else every poll would toggle it and cost 20 ms
         return page
-
-
-def narrow(*rules: str) -> str:
-    """A style sheet that holds on narrow screens only."""
-    return f"@media (max-width: {NARROW}px) {{ :host {{ {' '.join(f'{rule} !important;' for rule in rules)} }} }}"
 
 
 def learn_page() -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from spinviz.serving.limits import FOLDER_VARIABLE
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "gallery"
+FIRST = "skyrmion-quench"  # what the gallery opens with
 MOST_OFFERED = 200
 
 
@@ -16,7 +17,8 @@ def offered(recordings: Path | None) -> dict[str, Path]:
     """Name -> file of the shipped recordings and of those in ``recordings``, newest first, at most MOST_OFFERED."""
     own = sorted(recordings.glob("*.h5"), key=lambda path: -path.stat().st_mtime) if recordings else []
     named = {f"own: {path.stem}": path for path in own[:MOST_OFFERED]}
-    return {path.stem.replace("-", " "): path for path in sorted(SHIPPED.glob("*.h5"))} | named
+    shipped = sorted(SHIPPED.glob("*.h5"), key=lambda path: (path.stem != FIRST, path.stem))
+    return {path.stem.replace("-", " "): path for path in shipped} | named
 
 
 def recordings_folder(variables: Mapping[str, str] = os.environ) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import BasicTicker, ColumnDataSource, Span
+from bokeh.models import BasicTicker, BasicTickFormatter, ColumnDataSource, Span
 from panel.pane import Bokeh
 from panel_material_ui import Column
 
@@ -164,6 +164,8 @@ class ElectronsView:
         plot.quad(left="left", right="right", top="count", bottom=0, source=self._bars, line_color=None,
                   fill_color=LINES["light"][3], fill_alpha=0.8)  # fmt: skip
         plot.y_range.start = 0
+        plot.xaxis.ticker = BasicTicker(desired_num_ticks=4)
+        plot.xaxis.formatter = BasicTickFormatter(precision=1, power_limit_low=-2)
         return _named(plot, "Histogram of the torque")
 
 

@@ -32,6 +32,7 @@ from spinviz.views.view import dress_curves
 from spinviz.widgets.control import SLIM, heading, widget
 from spinviz.widgets.downloads import Downloads
 from spinviz.widgets.message import Message
+from spinviz.widgets.narrow import PHONE, STACKED, WRAPPED, below
 
 TABS: dict[str, Any] = {
     "dynamic": False, "sizing_mode": "stretch_both", "margin": 0,
@@ -120,46 +121,6 @@ class Sidebar:
             self.downloads.close()
 
 
-class Header:
-    """Time, step, steps per second and charge, always in sight."""
-
-    def __init__(self) -> None:
-        self.panel = pn.pane.HTML(self._text(Status(), "–"), margin=0, sizing_mode="stretch_width")
-        self._charge = "–"
-
-    def show(self, status: Status, observed: Frame | None) -> None:
-        """Numbers of this status and, where measured, this frame."""
-        if observed is not None:
-            charge = observed.observables.get("topological_charge")
-            self._charge = (
-                "–" if charge is None else f"{round(float(charge[0])):+d}".replace("-", "−").replace("+0", "0")
-            )
-        self.panel.object = self._text(status, self._charge)
-
-    @staticmethod
-    def _text(status: Status, charge: str) -> str:
-        state = "preparing" if status.building else "running" if status.running else "paused"
-        state = state if status.looking is None else "looking back"
-        rate = status.steps_per_second if status.running else 0.0
-        values = {
-            "time": (f"{status.time:,.1f}", "time, ħ/t₁"),
-            "step": (f"{status.step:,}", "step"),
-            "rate": (f"{rate:.3g}", "steps per second"),
-            "charge": (charge, "charge Q"),
-        }
-        cells = "".join(
-            f'<span style="display:inline-flex;flex-direction:column;align-items:flex-end;min-width:84px">'
-            f'<b class="value-{name}" style="font-size:19px;line-height:1.15;font-variant-numeric:tabular-nums">{value}</b>'
-            f'<span style="font-size:11px;opacity:.8">{label}</span></span>'
-            for name, (value, label) in values.items()
-        )
-        return (
-            f'<div style="display:flex;gap:22px;justify-content:flex-end;align-items:center;font-family:inherit;'
-            f'color:#fff">'
-            f'<span class="value-state" style="font-size:13px;opacity:.85">{state}</span>{cells}</div>'
-        )
-
-
 class Pictures:
     """Transport buttons and all views."""
 
@@ -172,7 +133,9 @@ class Pictures:
         self.step = pmui.Button(label="Step", icon="skip_next", variant="outlined", **small)
         self.reset = pmui.Button(label="Reset", icon="replay", variant="outlined", **small)
         self.quench = pmui.Button(label="Quench", icon="bolt", variant="outlined", color="secondary", **small)
-        self.title = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 8))
+        self.title = pn.pane.HTML(
+            "", sizing_mode="stretch_width", margin=(0, 8), stylesheets=[below(PHONE, "display: none")]
+        )
         self.chip = pn.pane.HTML("", margin=(6, 4))
         self.message = Message()
         self.notes = pmui.Alert(
@@ -190,18 +153,21 @@ class Pictures:
             pmui.Paper(self.maps, **CARD),
             _card("Structure factor", self.structure.panel),
         )
-        self.side = pmui.Column(sizing_mode="stretch_height", width=300, margin=0)
+        self.side = pn.Column(
+            sizing_mode="stretch_height", width=300, margin=0,
+            stylesheets=[below(PHONE, "width: 100%", "min-width: 0", "height: 900px", "flex: none")],
+        )  # fmt: skip
         self.past = pmui.Column(sizing_mode="stretch_width", margin=0, height=46)
         self.curves = pmui.Paper(**{**CARD, "sizing_mode": "stretch_width", "height": 186})
-        left = pmui.Column(
+        left = pn.Column(
             pmui.Row(self.title, self.chip, self.play, self.step, self.reset, self.quench, sizing_mode="stretch_width",
-                     margin=(4, 0, 2, 0)),
+                     margin=(4, 0, 2, 0), sx=WRAPPED),
             self.message, self.notes, pmui.Paper(self.spin.panel, **CARD), self.past, self.curves,
-            sizing_mode="stretch_both", margin=0,
+            sizing_mode="stretch_both", margin=0, stylesheets=[below(PHONE, "height: 720px", "flex: none")],
         )  # fmt: skip
-        self.panel = pmui.Row(
-            left, self.side, sizing_mode="stretch_both", margin=0, styles={"height": "calc(100vh - 84px)"},
-            min_height=560,
+        self.panel = pn.Row(
+            left, self.side, sizing_mode="stretch_both", margin=0, min_height=560,
+            styles={"height": "calc(100vh - 84px)"}, stylesheets=[below(PHONE, *STACKED)],
         )  # fmt: skip
 
     def furnish_side(self) -> None:
@@ -279,7 +245,8 @@ class Pictures:
     def name(self, system: Preset) -> None:
         """Title of the page: what is shown."""
         self.title.object = (
-            f'<div style="font-size:17px;font-weight:600;line-height:1.2" title="{system.description}">'
+            f'<div style="font-size:17px;font-weight:600;line-height:1.2;white-space:nowrap;overflow:hidden;'
+            f'text-overflow:ellipsis" title="{system.title}. {system.description}">'
             f"{system.title}</div>"
         )
 

@@ -102,12 +102,15 @@ def test_the_front_door_has_pictures_and_leads_on(visit: OpenPage) -> None:
 
 def test_a_recording_is_scrubbed_played_and_compared(visit: OpenPage, opened: dict[str, Any], tmp_path: Path) -> None:
     page = visit("gallery")
-    expect(page.locator(".gallery-time")).to_have_text("t = 0 ħ/t₁")
     gallery: GalleryPage = opened["gallery"]
+    expect(page.locator(".gallery-time")).to_have_text("t = 1800 ħ/t₁")
+    assert gallery.replays["A"].shown == len(gallery.replays["A"].run or []) - 1, "it opens with what became of the run"
     page.get_by_role("slider", name="Moment of the recording").first.focus()
+    page.keyboard.press("Home")
+    wait_for(page, lambda: gallery.slider.value == gallery.replays["A"].shown == 0, "the start is shown")
     page.keyboard.press("End")
     wait_for(page, lambda: gallery.slider.value == len(gallery.moments) - 1, "the slider is at the end")
-    wait_for(page, lambda: gallery.replays["A"].shown == len(gallery.replays["A"].run or []) - 1, "the end is shown")
+    choose(page, "Recorded run", "chiral magnet")
     expect(page.get_by_text("spinviz run heisenberg --size 36")).to_be_visible()
     page.get_by_role("button", name="Play", exact=True).click()
     wait_for(page, lambda: 2 < gallery.slider.value < len(gallery.moments) - 1, "it plays from the start")
