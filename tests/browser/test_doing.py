@@ -171,7 +171,7 @@ def test_keys_do_what_their_list_says(open_page: OpenPage) -> None:
     page, live = open_page("live", address(texture="random"))
     furnished(page, live)
     status = lambda: live.session.status  # noqa: E731
-    page.locator("body").click(position={"x": 640, "y": 30})
+    page.locator("body").click(position={"x": 250, "y": 30})  # beside the links
     page.keyboard.press("Space")
     wait_for(page, lambda: not status().running, "space pauses")
     step = status().step
