@@ -73,9 +73,8 @@ class LivePage:
         self._connect()
         self.page = pmui.Page(
             title="spinviz", header=[links("live", running=True, least=1180), self.header.panel],
-            sidebar=[self.sidebar.panel], main=[self.pictures.panel],
-            sidebar_width=300, sidebar_variant="persistent", theme_config=MATERIAL,
-            busy_indicator=None,
+            sidebar=[self.sidebar.panel], main=[self.pictures.panel], sidebar_width=300,
+            sidebar_variant="persistent", theme_config=MATERIAL, busy_indicator=None,
         )  # fmt: skip
         with edit_readonly(self.page):
             self.page.busy = False  # else every poll would toggle it and cost 20 ms

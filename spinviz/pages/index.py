@@ -87,9 +87,9 @@ def links(present: str, running: bool = False, least: int = NARROW) -> Any:
     ]
     row = "".join(f'<span style="margin-left:18px">{word}</span>' for word in words)
     return pn.pane.HTML(
-        f'<style>@media (max-width:{least - 1}px){{nav{{display:none}}}}</style><nav aria-label="Pages" style="color:#fff;'
-        f'font-size:14px;text-align:right;white-space:nowrap">{row}</nav>', margin=0, align="center",
-        sizing_mode="stretch_width",
+        f'<nav aria-label="Pages" style="color:#fff;font-size:14px;text-align:right;white-space:nowrap">{row}</nav>',
+        margin=0, align="center", sizing_mode="stretch_width",
+        stylesheets=[f"@media (max-width: {least - 1}px) {{nav {{display: none}}}}"],
     )  # fmt: skip
 
 

@@ -9,11 +9,12 @@ from spinviz.running.status import Status
 from spinviz.widgets.narrow import PHONE
 
 STYLE = (
-    "<style>.numbers{display:flex;gap:22px;justify-content:flex-end;align-items:center;font-family:inherit;color:#fff}"
+    ".numbers{display:flex;gap:22px;justify-content:flex-end;align-items:center;font-family:inherit;color:#fff}"
     ".cell{display:inline-flex;flex-direction:column;align-items:flex-end;min-width:84px;white-space:nowrap}"
-    ".cell span{font-size:11px;opacity:.8}"
+    ".cell b{font-size:19px;line-height:1.15;font-variant-numeric:tabular-nums}.cell span{font-size:11px;opacity:.8}"
+    ".value-state{font-size:13px;opacity:.85}"
     f"@media (max-width:{PHONE - 1}px){{.numbers{{gap:10px}}.cell{{min-width:0}}.cell span{{font-size:9px}}"
-    ".cell-time,.cell-step,.value-state{display:none}}</style>"
+    ".cell-time,.cell-step,.value-state{display:none}}"
 )
 
 
@@ -21,7 +22,7 @@ class Header:
     """Time, step, steps per second and charge, always in sight."""
 
     def __init__(self) -> None:
-        self.panel = pn.pane.HTML(self._text(Status(), "–"), margin=0, sizing_mode="stretch_width")
+        self.panel = pn.pane.HTML(self._text(Status(), "–"), margin=0, sizing_mode="stretch_width", stylesheets=[STYLE])
         self._charge = "–"
 
     def show(self, status: Status, observed: Frame | None) -> None:
@@ -45,12 +46,7 @@ class Header:
             "charge": (charge, "charge Q"),
         }
         cells = "".join(
-            f'<span class="cell cell-{name}">'
-            f'<b class="value-{name}" style="font-size:19px;line-height:1.15;font-variant-numeric:tabular-nums">{value}</b>'
-            f"<span>{label}</span></span>"
+            f'<span class="cell cell-{name}"><b class="value-{name}">{value}</b><span>{label}</span></span>'
             for name, (value, label) in values.items()
         )
-        return (
-            f'{STYLE}<div class="numbers">'
-            f'<span class="value-state" style="font-size:13px;opacity:.85">{state}</span>{cells}</div>'
-        )
+        return f'<div class="numbers"><span class="value-state">{state}</span>{cells}</div>'
