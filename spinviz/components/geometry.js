@@ -89,18 +89,20 @@ class Window {
   constructor() {
     this.key = "";
     this.size = [1, 1];
+    this.zoom = 1;
   }
 
-  // Follow the lattice: another one is shown whole.
+  // Follow the lattice: another one is shown whole. True if it is another one.
   adopt(message) {
     this.message = message;
     const places = message.positions === undefined ? "" : new Float32Array(message.positions, 0, 6);
     const key = [message.kind, message.shape, message.box ?? 0, message.cut ?? "", places].join(" ");
-    if (key === this.key) return;
+    if (key === this.key) return false;
     this.key = key;
     this.whole = extent(message);
     this.periodic = message.kind !== "random_sites" && message.cut !== "parallelogram";
     this.reset();
+    return true;
   }
 
   reset() {

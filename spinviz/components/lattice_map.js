@@ -112,7 +112,7 @@ class LatticeMapView {
     this.root = styled("div", "display:flex;align-items:center;justify-content:center;gap:10px;width:100%;height:100%;");
     this.stage = styled("div",
       "flex:1 1 auto;min-width:0;height:100%;display:flex;align-items:center;justify-content:center;");
-    this.frame = styled("div", "position:relative;touch-action:none;box-shadow:0 0 0 1px #8886;");
+    this.frame = styled("div", "position:relative;box-shadow:0 0 0 1px #8886;");
     this.overlay = styled("canvas", "position:absolute;inset:0;width:100%;height:100%;pointer-events:none;display:none;");
     this.note = styled("div",
       "position:absolute;pointer-events:none;white-space:pre;font:11px/1.4 ui-monospace,monospace;padding:4px 7px;" +
@@ -154,12 +154,13 @@ class LatticeMapView {
     Object.assign(this.note.style, { background: colours.surface, color: colours.text });
     this.frame.style.background = colours.surface;
     this.frame.style.cursor = this.model.tool === "look" ? "grab" : "crosshair";
+    this.controls.touch();
   }
 
   // The largest rectangle of the lattice's aspect ratio in the room, with as many pixels as the screen has there.
   fit(message) {
     const { view } = this;
-    view.adopt(message);
+    if (view.adopt(message)) this.controls.touch();
     const { width, height } = view.whole;
     const shown = Math.min(this.room[0] / width, this.room[1] / height);
     const scale = Math.min(shown * this.pixelRatio, Math.sqrt(MAX_PIXELS / (width * height)));

@@ -3,6 +3,7 @@
 //   wheel, pinch, + and -        zoom about the pointer, or the middle
 //   drag, arrow keys             move; with a tool in hand: the middle button, two fingers, arrow keys
 //   double click, 0, Home        the whole picture again
+//   finger up and down           scrolls the page, while the whole picture is shown and no tool is in hand
 //   pointer, or Enter in focus   reads the site; with a tool in hand: sends a pick to the page
 
 const WHEEL = 0.0015; // of zoom, in powers of e, for one pixel of wheel
@@ -136,8 +137,14 @@ class MapControls {
   }
 
   changed() {
+    this.touch();
     this.host.redraw();
     this.read();
+  }
+
+  // A finger moved up or down scrolls the page as long as it has nothing else to do here.
+  touch() {
+    this.frame.style.touchAction = this.host.tool() === "look" && this.host.view.zoom === 1 ? "pan-y" : "none";
   }
 
   // Read what is under the pointer, ten times a second at most; also when a new frame is drawn.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import panel as pn
@@ -31,15 +32,21 @@ CUT_OFF = """width => {
 }"""
 
 
+def working() -> set[threading.Thread]:
+    """Threads of simulations and studies."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("spinviz-")}
+
+
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A server with all pages."""
-    before = set(pn.state._servers)
+    before, others = set(pn.state._servers), working()
     pages = {name: page_function(name) for name in PAGES}
     thread = pn.serve(pages, port=0, address="127.0.0.1", show=False, threaded=True, verbose=False)
     while not (new := [s for key, s in list(pn.state._servers.items()) if key not in before]) or new[0][0].port is None:
         thread.join(0.05)
     yield f"http://127.0.0.1:{new[0][0].port}"
+    wait_for(None, lambda: not working() - others, "no worker is left")
     thread.stop()
 
 

@@ -279,6 +279,19 @@ def test_tools_pick_sites(open_map: OpenMap) -> None:
     assert (pixels(page) == whole).all(), "a tool in hand does not move the picture"
 
 
+def test_a_finger_scrolls_the_page_until_the_map_needs_it(open_map: OpenMap) -> None:
+    lattice = square(10)
+    page, view = open_map(lattice, texture(lattice))
+    allowed = lambda: canvas(page).evaluate("canvas => getComputedStyle(canvas.parentElement).touchAction")  # noqa: E731
+    assert allowed() == "pan-y"
+    canvas(page).focus()
+    for key, wanted in (("+", "none"), ("0", "pan-y")):
+        page.keyboard.press(key)
+        wait_for(page, lambda wanted=wanted: allowed() == wanted, f"{key} acts")
+    view.panel.tool = "drag"
+    wait_for(page, lambda: allowed() == "none", "a tool in hand takes the finger")
+
+
 def test_without_a_tool_nothing_is_picked_and_nonsense_is_left_out() -> None:
     panel = LatticeMap()
     picks: list[Pick] = []
