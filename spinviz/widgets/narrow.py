@@ -9,6 +9,7 @@ import panel as pn
 from spinviz.components.bridge import Bridge
 
 NARROW = 1000  # pixels, below which controls and pictures do not fit beside one another
+CROWDED = 1100  # below which a title beside buttons would break into many lines
 PHONE = 700  # below which pictures do not
 
 

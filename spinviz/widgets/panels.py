@@ -32,7 +32,7 @@ from spinviz.views.view import dress_curves
 from spinviz.widgets.control import SLIM, heading, widget
 from spinviz.widgets.downloads import Downloads
 from spinviz.widgets.message import Message
-from spinviz.widgets.narrow import PHONE, STACKED, WRAPPED, below
+from spinviz.widgets.narrow import CROWDED, PHONE, STACKED, WRAPPED, below
 
 TABS: dict[str, Any] = {
     "dynamic": False, "sizing_mode": "stretch_both", "margin": 0,
@@ -134,7 +134,7 @@ class Pictures:
         self.reset = pmui.Button(label="Reset", icon="replay", variant="outlined", **small)
         self.quench = pmui.Button(label="Quench", icon="bolt", variant="outlined", color="secondary", **small)
         self.title = pn.pane.HTML(
-            "", sizing_mode="stretch_width", margin=(0, 8), stylesheets=[below(PHONE, "display: none")]
+            "", sizing_mode="stretch_width", margin=(0, 8), stylesheets=[below(CROWDED, "display: none")]
         )
         self.chip = pn.pane.HTML("", margin=(6, 4))
         self.message = Message()
@@ -245,8 +245,7 @@ class Pictures:
     def name(self, system: Preset) -> None:
         """Title of the page: what is shown."""
         self.title.object = (
-            f'<div style="font-size:17px;font-weight:600;line-height:1.2;white-space:nowrap;overflow:hidden;'
-            f'text-overflow:ellipsis" title="{system.title}. {system.description}">'
+            f'<div style="font-size:17px;font-weight:600;line-height:1.2" title="{system.description}">'
             f"{system.title}</div>"
         )
 
