@@ -39,7 +39,10 @@ def here(description: dict[str, Any], blocks: Sequence[Block]) -> Iterator[Resul
 
 @contextmanager
 def local_cluster(workers: int, devices: Sequence[int] | None = None) -> Iterator[Any]:
-    """``workers`` processes on this machine, reachable from it only. ``devices``: GPUs, worker i sees devices[i % n]."""
+    """``workers`` processes on this machine, reachable from it only. ``devices``: GPUs, worker i sees devices[i % n].
+
+    Raises ValueError when they do not start.
+    """
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
 
@@ -54,8 +57,14 @@ def local_cluster(workers: int, devices: Sequence[int] | None = None) -> Iterato
     spec = {number: {"cls": Nanny, "options": option} for number, option in enumerate(options)}
     patient = {"distributed.scheduler.allowed-failures": LOST_WORKERS, "distributed.comm.timeouts.connect": 20}
     with dask.config.set(patient):
-        with _uninterrupted():
-            cluster = SpecCluster(workers=spec, scheduler=scheduler, asynchronous=False, silence_logs=50)
+        try:
+            with _uninterrupted():
+                cluster = SpecCluster(workers=spec, scheduler=scheduler, asynchronous=False, silence_logs=50)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{workers} worker processes could not be started: {' '.join(str(error).split())} A script of your own "
+                "must ask for them below `if __name__ == '__main__':`, because every worker reads it anew"
+            ) from error
         with cluster:
             yield cluster
 

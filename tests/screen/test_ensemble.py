@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -250,3 +252,11 @@ def test_command_line(tmp_path, capsys):
                        (["--sweep", "field_z=1"], "twice")):  # fmt: skip
         assert main([*words, *more]) == 2
         assert word in capsys.readouterr().err
+
+
+def test_a_script_that_every_worker_would_start_again_is_told_how(tmp_path: Path) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text("from spinviz.ensemble import local_cluster\nwith local_cluster(1):\n    print('here')\n")
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert ran.returncode == 1 and "here" not in ran.stdout
+    assert "ValueError: 1 worker processes could not be started" in ran.stderr and "__main__" in ran.stderr
