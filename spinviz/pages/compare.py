@@ -30,7 +30,7 @@ from spinviz.views import SpinView
 from spinviz.views.view import plain_figure
 from spinviz.widgets.control import widget
 from spinviz.widgets.message import Message
-from spinviz.widgets.narrow import PHONE, WRAPPED, below, fitted
+from spinviz.widgets.narrow import GROWN, PHONE, WRAPPED, below, fitted
 from spinviz.widgets.panels import CARD
 
 NAMES = ("A", "B")
@@ -234,7 +234,7 @@ class ComparePage:
         )  # fmt: skip
         return pn.Column(
             buttons, self.message, both, self.read_out, curve, sizing_mode="stretch_both", margin=0,
-            styles={"height": "calc(100vh - 84px)"}, min_height=560, stylesheets=[below(PHONE, "height: auto")],
+            styles={"height": "calc(100vh - 84px)"}, min_height=560, stylesheets=[GROWN],
         )  # fmt: skip
 
 

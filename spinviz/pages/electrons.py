@@ -24,7 +24,7 @@ from spinviz.theme import MATERIAL
 from spinviz.views import SpinView
 from spinviz.views.electrons_view import ElectronsView
 from spinviz.widgets.message import Message
-from spinviz.widgets.narrow import PHONE, below, fitted
+from spinviz.widgets.narrow import GROWN, PHONE, below, fitted
 
 SYSTEMS = {system.title: name for name, system in PRESETS.items() if system.coupling}
 SIZES = (6, 8, 9, 12, 16, 18, 24, 36, 48, 72, 96)
@@ -239,7 +239,7 @@ class ElectronsPage:
         ]
         return pn.Column(
             self.message, *placed, sizing_mode="stretch_both", margin=0, min_height=560,
-            styles={"height": "calc(100vh - 84px)"}, stylesheets=[below(PHONE, "height: auto")],
+            styles={"height": "calc(100vh - 84px)"}, stylesheets=[GROWN],
         )  # fmt: skip
 
 

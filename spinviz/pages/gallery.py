@@ -27,7 +27,7 @@ from spinviz.pages.replay import Replay
 from spinviz.serving.upload import LARGEST_UPLOAD, read_upload
 from spinviz.theme import MATERIAL
 from spinviz.widgets.message import Message
-from spinviz.widgets.narrow import PHONE, STACKED, WRAPPED, below, fitted
+from spinviz.widgets.narrow import GROWN, MAIN, PHONE, SIDE, STACKED, WRAPPED, below, fitted
 
 SPEEDS = {"2 frames/s": 2, "5 frames/s": 5, "10 frames/s": 10, "20 frames/s": 20, "40 frames/s": 40}
 NONE = "–"
@@ -56,9 +56,7 @@ class GalleryPage:
         self._make_widgets()
         self.figures = FiguresOfThePapers(self.offered, self.replay)
         # a height of its own: the page would squeeze the replays to make room for the figures below
-        tall = pn.Column(
-            self._main(), sizing_mode="stretch_both", styles=TALL, stylesheets=[below(PHONE, "height: auto")]
-        )
+        tall = pn.Column(self._main(), sizing_mode="stretch_both", styles=TALL, stylesheets=[GROWN])
         self.page = pmui.Page(
             title="spinviz · gallery", header=[links("gallery")], sidebar=[self._sidebar()],
             main=[pn.Column(tall, self.figures.panel, sizing_mode="stretch_both")],
@@ -224,26 +222,25 @@ class GalleryPage:
 
     def _main(self) -> Any:
         a, b = self.replays["A"], self.replays["B"]
-        alone = below(PHONE, "height: 720px", "flex: none")
         left = pn.Column(
             a.heading, pmui.Paper(a.spin.panel, **CARD), pmui.Paper(a.series.panel, **flat(178)),
-            sizing_mode="stretch_both", margin=0, stylesheets=[alone],
+            sizing_mode="stretch_both", margin=0, stylesheets=[MAIN],
         )  # fmt: skip
         self.side = pn.Column(
             pmui.Paper(a.chirality.panel, **CARD), pmui.Paper(a.structure.panel, **CARD),
             pmui.Paper(a.domains.panel, **CARD), width=300, sizing_mode="stretch_height", margin=0,
-            stylesheets=[below(PHONE, "width: 100%", "min-width: 0", "height: 900px", "flex: none")],
+            stylesheets=[SIDE],
         )  # fmt: skip
         self.compared = pn.Column(
             b.heading, pmui.Paper(b.spin.panel, **CARD), pmui.Paper(b.series.panel, **flat(178)),
-            sizing_mode="stretch_both", margin=0, visible=False, stylesheets=[alone],
+            sizing_mode="stretch_both", margin=0, visible=False, stylesheets=[MAIN],
         )  # fmt: skip
         transport = pmui.Row(
             self.play, self.slider, self.clock, self.speed, sizing_mode="stretch_width", margin=(2, 0), sx=WRAPPED
         )
         pictures = pn.Row(
             left, self.side, self.compared, sizing_mode="stretch_both", margin=0,
-            stylesheets=[below(PHONE, *STACKED)],
+            stylesheets=[STACKED],
         )  # fmt: skip
         return pn.Column(
             self.message, transport, pictures, sizing_mode="stretch_both", margin=0, min_height=560,

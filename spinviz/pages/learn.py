@@ -27,7 +27,7 @@ from spinviz.theme import MATERIAL
 from spinviz.views import ChiralityView, DomainView, SpinView, StructureFactorView, TimeSeriesView, View
 from spinviz.views.time_series_view import COLUMNS
 from spinviz.widgets.message import Message
-from spinviz.widgets.narrow import NARROW, STACKED, below
+from spinviz.widgets.narrow import NARROW, STACKED_RULES, below
 
 POLL_MILLISECONDS = 20
 SHORT = 3.0  # seconds: shorter waits are not announced
@@ -265,7 +265,7 @@ class LearnPage:
         )  # fmt: skip
         main = pn.Row(
             left, right, sizing_mode="stretch_both", margin=0, styles={"height": "calc(100vh - 84px)"},
-            stylesheets=[below(NARROW, *STACKED)],
+            stylesheets=[below(NARROW, *STACKED_RULES)],
         )  # fmt: skip
         page = pmui.Page(
             title="spinviz · learn", header=[links("learn")], main=[main], theme_config=MATERIAL, busy_indicator=None

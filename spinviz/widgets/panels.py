@@ -32,7 +32,7 @@ from spinviz.views.view import dress_curves
 from spinviz.widgets.control import SLIM, heading, widget
 from spinviz.widgets.downloads import Downloads
 from spinviz.widgets.message import Message
-from spinviz.widgets.narrow import CROWDED, PHONE, STACKED, WRAPPED, below
+from spinviz.widgets.narrow import CROWDED, MAIN, SIDE, STACKED, WRAPPED, below
 
 TABS: dict[str, Any] = {
     "dynamic": False, "sizing_mode": "stretch_both", "margin": 0,
@@ -155,7 +155,7 @@ class Pictures:
         )
         self.side = pn.Column(
             sizing_mode="stretch_height", width=300, margin=0,
-            stylesheets=[below(PHONE, "width: 100%", "min-width: 0", "height: 900px", "flex: none")],
+            stylesheets=[SIDE],
         )  # fmt: skip
         self.past = pmui.Column(sizing_mode="stretch_width", margin=0, height=46)
         self.curves = pmui.Paper(**{**CARD, "sizing_mode": "stretch_width", "height": 186})
@@ -163,11 +163,11 @@ class Pictures:
             pmui.Row(self.title, self.chip, self.play, self.step, self.reset, self.quench, sizing_mode="stretch_width",
                      margin=(4, 0, 2, 0), sx=WRAPPED),
             self.message, self.notes, pmui.Paper(self.spin.panel, **CARD), self.past, self.curves,
-            sizing_mode="stretch_both", margin=0, stylesheets=[below(PHONE, "height: 720px", "flex: none")],
+            sizing_mode="stretch_both", margin=0, stylesheets=[MAIN],
         )  # fmt: skip
         self.panel = pn.Row(
             left, self.side, sizing_mode="stretch_both", margin=0, min_height=560,
-            styles={"height": "calc(100vh - 84px)"}, stylesheets=[below(PHONE, *STACKED)],
+            styles={"height": "calc(100vh - 84px)"}, stylesheets=[STACKED],
         )  # fmt: skip
 
     def furnish_side(self) -> None:
